@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pseudo-labels of a set: equal to a literal loop, to any number of ranks, and to themselves after a kill."""
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from udatools.pseudo_labels import InstanceAdaptivePolicy, PseudoLabelPolicy, PseudoLabelStore, generate_pseudo_labels
+
+
+class WholeSetPolicy(PseudoLabelPolicy):
+    """Threshold of a class = its median over the whole set; records what it was given."""
+
+    needs_whole_set = True
+
+    def __init__(self):
+        self.seen = []
+
+    def initial_thresholds(self, num_classes):
+        return np.ones(num_classes)
+
+    def fit(self, histogram, num_classes):
+        from udatools.ops.histograms import ClassCounts
+        self.seen.append(int(histogram.counts.sum()))
+        counts = [ClassCounts(histogram, c) for c in range(num_classes)]
+        return np.array([c.descending(len(c) // 2) if len(c) else 1.0 for c in counts])
+
+    def settings(self):
+        return dict(type='WholeSetPolicy')
+
+
+def literal_labels(predictions, alpha=0.2, beta=0.9, gamma=8.0):
+    """The rule of the paper on lists, image after image."""
+    theta, labels = np.full(4, 0.9), []
+    for prob in predictions:
+        confidence = prob.numpy().max(0).astype(np.float16).astype(np.float64)
+        label = prob.numpy().argmax(0)
+        for c in range(4):
+            values = [theta[c], *confidence[label == c]]
+            theta[c] = beta * theta[c] + (1 - beta) * np.percentile(values, 100 * (1 - alpha * theta[c]**gamma))
+        theta[theta >= 1] = 0.999
+        labels.append(np.where(confidence >= theta[label], label, 255))
+    return labels, theta
+
+
+def test_labels_equal_a_literal_loop(tmp_path, predictions, keys):
+    store = PseudoLabelStore(tmp_path)
+    summary = generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(), store, 4,
+                                     class_names=['road', 'car', 'sky', 'train'])
+    expected, theta = literal_labels(predictions)
+    kept = 0
+    for key, label, prob in zip(keys, expected, predictions):
+        written = cv2.imread(str(tmp_path / 'labels' / f'{key}.png'), cv2.IMREAD_UNCHANGED)
+        assert written.dtype == np.uint8 and np.array_equal(written, label)
+        confidence = cv2.imread(str(tmp_path / 'confidence' / f'{key}.png'), cv2.IMREAD_UNCHANGED)
+        assert np.abs(confidence / 255 - prob.numpy().max(0)).max() < 0.003
+        kept += int((label != 255).sum())
+    assert 0 < kept < 7 * 99
+    thresholds = json.loads((tmp_path / 'thresholds.json').read_text())
+    np.testing.assert_allclose(list(thresholds['final'].values()), theta, rtol=1e-12)
+    assert list(thresholds['images']) == keys
+    assert summary.generated and summary.coverage['kept_pixels'] == kept and summary.coverage['pixels'] == 7 * 99
+    assert summary.coverage == json.loads((tmp_path / 'coverage.json').read_text())
+    assert summary.coverage['classes']['train'] == dict(predicted=0, kept=0, kept_share=0.0)
+    assert summary.coverage['classes']['sky']['kept'] == sum((label == 2).sum() for label in expected)
+
+
+def test_one_pass_of_inference_for_a_streaming_policy(tmp_path, predictions, keys):
+    calls = []
+    generate_pseudo_labels(lambda i: calls.append(i) or predictions[i], keys, InstanceAdaptivePolicy(),
+                           PseudoLabelStore(tmp_path), 4)
+    assert calls == list(range(7))
+
+
+def test_whole_set_policy_sees_every_pixel_once_before_any_label(tmp_path, predictions, keys):
+    policy, store = WholeSetPolicy(), PseudoLabelStore(tmp_path)
+    generate_pseudo_labels(predictions.__getitem__, keys, policy, store, 4)
+    assert policy.seen == [7 * 99]
+    label = np.stack([p.numpy().argmax(0) for p in predictions])
+    confidence = np.stack([p.numpy().max(0) for p in predictions]).astype(np.float16)
+    for c in range(3):
+        values = np.sort(confidence[label == c])[::-1]
+        kept = np.stack([store.read_label(key) for key in keys]) == c
+        assert np.array_equal(kept, (label == c) & (confidence >= values[len(values) // 2]))
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize('world', [2, 3])
+@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, WholeSetPolicy])
+def test_files_do_not_depend_on_the_number_of_ranks(tmp_path, predictions, keys, tree, run_ranks, world, policy):
+    generate_pseudo_labels(predictions.__getitem__, keys, policy(), PseudoLabelStore(tmp_path / 'one'), 4,
+                           input_hash='h')
+    predicted = run_ranks(lambda rank: _record(predictions, keys, policy(), tmp_path / 'many'), world)
+    assert [error for _, error in predicted] == [None] * world
+    assert tree(tmp_path / 'one') == tree(tmp_path / 'many')
+    passes = 2 if policy is WholeSetPolicy else 1
+    assert [value for value, _ in predicted] == [list(range(rank, 7, world)) * passes for rank in range(world)]
+
+
+def _record(predictions, keys, policy, out_dir):
+    calls = []
+    generate_pseudo_labels(lambda i: calls.append(i) or predictions[i], keys, policy, PseudoLabelStore(out_dir), 4,
+                           input_hash='h')
+    return calls
+
+
+@pytest.mark.distributed
+def test_an_error_on_one_rank_ends_all_ranks(tmp_path, predictions, keys, run_ranks):
+
+    def work(rank):
+
+        def predict(i):
+            if i == 3:
+                raise OSError('frame_3.png is truncated')
+            return predictions[i]
+
+        generate_pseudo_labels(predict, keys, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path / 'out'), 4)
+
+    errors = [error for _, error in run_ranks(work)]
+    assert 'OSError: frame_3.png is truncated' in errors[1]
+    assert 'rank 1 failed' in errors[0] and 'frame_3.png is truncated' in errors[0]
+    assert not (tmp_path / 'out' / 'done.json').exists()
+
+
+def test_same_inputs_are_skipped_and_others_redone(tmp_path, predictions, keys):
+
+    def generate(input_hash):
+        return generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(),
+                                      PseudoLabelStore(tmp_path), 4, input_hash=input_hash)
+
+    first = generate('a')
+    assert first.generated
+    again = generate('a')
+    assert not again.generated and again.coverage == first.coverage
+    (tmp_path / 'labels' / f'{keys[2]}.png').unlink()
+    assert generate('a').generated
+    assert generate('b').generated
+
+
+@pytest.mark.parametrize('stop_at', [0, 3, 6])
+def test_half_done_is_redone_to_the_same_files(tmp_path, predictions, keys, tree, stop_at):
+
+    def generate(out_dir, predict, input_hash='h'):
+        return generate_pseudo_labels(predict, keys, InstanceAdaptivePolicy(), PseudoLabelStore(out_dir), 4,
+                                      input_hash=input_hash)
+
+    def stopping(i):
+        if i == stop_at:
+            raise KeyboardInterrupt
+        return predictions[i]
+
+    generate(tmp_path / 'whole', predictions.__getitem__)
+    generate(tmp_path / 'stopped', predictions.__getitem__, 'older')
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / 'stopped', stopping)
+    assert not (tmp_path / 'stopped' / 'done.json').exists()
+    assert generate(tmp_path / 'stopped', predictions.__getitem__).generated
+    assert tree(tmp_path / 'whole') == tree(tmp_path / 'stopped')
+
+
+def test_damaged_done_file_means_not_done(tmp_path, keys):
+    (tmp_path / 'done.json').write_text('{"input_hash":')
+    assert not PseudoLabelStore(tmp_path).is_done('h', [])
+    (tmp_path / 'done.json').write_text('[]')
+    assert not PseudoLabelStore(tmp_path).is_done('h', [])
+
+
+@pytest.mark.parametrize('given, message', [([], 'empty'), (['a', 'a'], 'twice')])
+def test_bad_keys_are_refused(tmp_path, predictions, given, message):
+    with pytest.raises(ValueError, match=message):
+        generate_pseudo_labels(predictions.__getitem__, given, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path), 4)
+
+
+def test_another_number_of_classes_is_refused(tmp_path, predictions, keys):
+    with pytest.raises(ValueError, match=r'expected \(5, H, W\)'):
+        generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path), 5)
+
+
+def test_a_missing_label_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='city/frame_0.png'):
+        PseudoLabelStore(tmp_path).read_label('city/frame_0')

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Evaluation on several GPUs: bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
+# Several machines: the same command on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+[ $# -ge 3 ] ||
+    udatools_die "got $# argument(s), expected: bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]"
+config="$1" checkpoint="$2" gpus="$3"
+shift 3
+
+export PYTHONPATH="$UDATOOLS_ROOT${PYTHONPATH:+:$PYTHONPATH}"
+exec "$(udatools_python)" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$gpus" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    "$UDATOOLS_ROOT/tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The whole suite in the environment of tools/quickstart.sh: ruff, mypy, then pytest. Arguments go to pytest, for example:
+#   bash tools/run_tests.sh -m 'not slow' -k ledger
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+cd "$UDATOOLS_ROOT"
+
+udatools_env test
+udatools_say 'ruff'
+"$UDATOOLS_PYTHON" -m ruff check .
+udatools_say 'mypy'
+"$UDATOOLS_PYTHON" -m mypy
+udatools_say 'pytest'
+exec "$UDATOOLS_PYTHON" -m pytest "$@"

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train any config: ``python tools/train.py configs/labor/spl_minidrive.py``."""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
+import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser(description='Train a udatools (or mmseg) config')
+    parser.add_argument('config', help='path of a config file')
+    parser.add_argument('--work-dir', help='where everything is written (default: work_dirs/<config name>)')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
+                        help='go on with the run in the work directory, or with the one in PATH')
+    parser.add_argument('--amp', nargs='?', const='bfloat16', choices=('bfloat16', 'float16'),
+                        help='automatic mixed precision (GPU only); bfloat16 unless float16 is said')
+    parser.add_argument('--seed', type=int, help='overrides randomness.seed')
+    parser.add_argument('--dry-run', action='store_true', help='print config, stages, data and parameters, then stop')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> int:
+    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
+    args = parse_args()
+    from udatools.engine.cli import build_config, dry_run, explain_error
+    from udatools.engine.runner import StagedRunner
+    from udatools.visualization.report import format_results_table
+    try:
+        cfg = build_config(args.config, work_dir=args.work_dir, resume=args.resume, amp=args.amp, seed=args.seed,
+                           options=args.cfg_options, launcher=args.launcher)
+        if args.dry_run:
+            return dry_run(cfg)
+        runner = StagedRunner.from_cfg(cfg)
+        results = runner.train()
+    except Exception as error:
+        return explain_error(error)
+    if int(os.environ.get('RANK', 0)) == 0:
+        print(format_results_table(results))
+        print(f'Report: {runner.work_dir / "report" / "index.html"}\nModel:  {runner.work_dir / "final" / "model.pth"}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

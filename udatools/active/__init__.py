@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Active labelling: select pixels, write a request, let an annotator answer it, keep every answer in a ledger.
+
+Data goes one way: selector (blind to labels) -> request on disk -> annotator -> ledger -> label PNGs.
+"""
+from .annotators import Annotator, GroundTruthOracle
+from .budget import Budget
+from .campaign import RoundResult, ask_round
+from .costs import CostModel
+from .ledger import BudgetExceeded, LabelLedger, LedgerError
+from .request import NOT_ANSWERED, VOID, Answer, Request, RequestItem
+from .selectors import Candidates, EntropySelector, LabORSPLSelector, RandomSelector, Selector
+
+__all__ = [
+    'Annotator', 'Answer', 'Budget', 'BudgetExceeded', 'Candidates', 'CostModel', 'EntropySelector',
+    'GroundTruthOracle', 'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'NOT_ANSWERED', 'RandomSelector', 'Request',
+    'RequestItem', 'RoundResult', 'Selector', 'VOID', 'ask_round'
+]

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Annotators answer requests: an oracle that reads ground truth, or people."""
+from .base import Annotator
+from .oracle import GroundTruthOracle
+
+__all__ = ['Annotator', 'GroundTruthOracle']

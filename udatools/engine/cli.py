@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command-line tools share: the config of a run, its dry run, and errors as one readable paragraph."""
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from udatools.compat import CompatError
+from udatools.engine.runner.checkpoints import CheckpointError
+from udatools.engine.runner.journal import JournalError, WorkDirInUseError
+from udatools.engine.runner.stages import expand_stages, merge_stage_config
+from udatools.models.backbones.weights import WeightsUnavailableError
+from udatools.registry import DATASETS, MODELS
+
+# Errors whose message is written for the user; anything else keeps its traceback.
+EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, OSError)
+
+
+def build_config(path: str, *, work_dir: str | None = None, resume: str | None = None, amp: str | None = None,
+                 seed: int | None = None, options: dict[str, Any] | None = None, launcher: str = 'none') -> Config:
+    """Reads a config file and applies the command line.
+
+    Args:
+        path (str): config file.
+        work_dir (str, optional): defaults to ``work_dirs/<config name>``.
+        resume (str, optional): ``'auto'`` for the run in ``work_dir``, or the work directory of a run.
+        amp (str, optional): ``'bfloat16'`` or ``'float16'``.
+        seed (int, optional): overrides ``randomness.seed``.
+        options (dict, optional): dotted overrides.
+        launcher (str): mmengine's launchers.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {path} does not exist; the configs of this repository are below configs/')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options or {})
+    cfg.launcher = launcher
+    cfg.resume = resume is not None
+    if resume not in (None, 'auto'):
+        if not Path(resume).is_dir():
+            raise FileNotFoundError(f'--resume {resume}: no such work directory')
+        work_dir = resume
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
+    if seed is not None:
+        cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
+    if amp is not None:
+        for name, part in cfg.optim_wrapper.items():
+            if isinstance(part, dict) and part.get('type', 'OptimWrapper') == 'OptimWrapper':
+                cfg.optim_wrapper[name] = dict(part, type='AmpOptimWrapper', dtype=amp)
+    return cfg
+
+
+def dry_run(cfg: Config) -> int:
+    """Prints the merged config, stages, data sets and parameters; checks that data is where the config says.
+
+    Returns:
+        int: 0, or 1 when something is not there.
+    """
+    DefaultScope.get_instance('udatools', scope_name=cfg.get('default_scope', 'mmseg'))
+    print(cfg.pretty_text)
+    problems: list[str] = []
+    stages = expand_stages(cfg.get('stages') or [dict(name='train')])
+    for stage in stages:
+        stage_cfg = merge_stage_config(cfg, stage)
+        model = MODELS.build(dict(stage_cfg.model))
+        size = sum(parameter.numel() for parameter in model.parameters())
+        print(f'stage {stage.index + 1}/{len(stages)} {stage.name}: {stage_cfg.train_cfg["max_iters"]} iterations, '
+              f'{size / 1e6:.2f} M parameters, from {" or ".join(stage.init) or "the backbone weights"}, '
+              f'objectives {", ".join(model.objectives)}')
+    first = merge_stage_config(cfg, stages[0])
+    loader = merge_stage_config(cfg, stages[-1]).train_dataloader['dataset']
+    sets = {'source': loader.get('source') or first.train_dataloader['dataset'].get('source'), 'target': loader.get('target'),
+            'validation': first.get('val_dataloader', {}).get('dataset')}
+    for name, dataset in sets.items():
+        if dataset is None:
+            continue
+        try:
+            print(f'{name}: {DATASETS.build(dict(dataset, label_dir=None) if "label_dir" in dataset else dict(dataset)).describe()}')
+        except (OSError, ValueError) as error:
+            problems.append(f'{name}: {error}')
+    for problem in problems:
+        print(f'NOT READY - {problem}', file=sys.stderr)
+    return 1 if problems else 0
+
+
+def explain_error(error: Exception) -> int:
+    """Prints an error to stderr, with a traceback unless its message was written for the user; returns 1."""
+    if not isinstance(error, EXPLAINED):
+        traceback.print_exception(error)
+    print(f'error: {error}', file=sys.stderr)
+    return 1

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks."""
+from .active_labeling_hook import ActiveLabelingHook
+from .iteration_seed_hook import IterationSeedHook
+from .progress_hook import ProgressHook
+from .pseudo_label_hook import PseudoLabelHook
+
+__all__ = ['ActiveLabelingHook', 'IterationSeedHook', 'ProgressHook', 'PseudoLabelHook']

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask for labels before a stage trains: select with two models, ask the annotator, write all answers so far.
+
+LabOR, Algorithm 1, lines 12-21 (Shin et al., ICCV 2021). The work is done by ``udatools.active.campaign``.
+"""
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from torch import Tensor
+
+from udatools.active.budget import Budget
+from udatools.active.campaign import RoundPlan, TargetSet, ask_round
+from udatools.engine.inference import TargetImages, predict_pair, predict_prob
+from udatools.ops.digests import state_dict_digest
+from udatools.registry import ANNOTATORS, HOOKS, SELECTORS
+
+from .pseudo_label_hook import load_frozen, release_memory, restart_loader
+
+
+@HOOKS.register_module()
+class ActiveLabelingHook(Hook):
+    """At ``before_train``: one round of active labelling.
+
+    Args:
+        selector (Mapping): config of ``SELECTORS``.
+        annotator (Mapping): config of ``ANNOTATORS``.
+        model (Mapping): config of the main model (A).
+        checkpoint (str): its weights.
+        dataset (Mapping): config of the target ``DomainDataset`` with the inference pipeline; read without labels.
+        ledger (str): path of the label ledger.
+        request_dir (str): folder of this round's request package.
+        label_dir (str): folder of the label PNGs of all rounds.
+        selector_model (Mapping | None): config of the ``PixelSelector`` (B); None for selectors that do not read it.
+        selector_checkpoint (str | None): its weights.
+        budget (Mapping | None): arguments of :class:`udatools.active.budget.Budget`; None asks for all candidates.
+        round (int): this round, from 1.
+        num_rounds (int): rounds of the campaign.
+        panels (int): images whose prediction is kept for the report.
+        seed (int): seed of selectors that draw.
+        run (str): name of the run, noted in the request.
+
+    Raises:
+        ValueError: if the selector reads the pixel selector and none is given.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, selector: Mapping[str, Any], annotator: Mapping[str, Any], *, model: Mapping[str, Any],
+                 checkpoint: str, dataset: Mapping[str, Any], ledger: str, request_dir: str, label_dir: str,
+                 selector_model: Mapping[str, Any] | None = None, selector_checkpoint: str | None = None,
+                 budget: Mapping[str, Any] | None = None, round: int = 1, num_rounds: int = 1, panels: int = 4,
+                 seed: int = 0, run: str = '') -> None:
+        self.selector = SELECTORS.build(dict(selector))
+        self.annotator = ANNOTATORS.build(dict(annotator))
+        self.model, self.checkpoint, self.dataset = model, checkpoint, dataset
+        self.selector_model, self.selector_checkpoint = selector_model, selector_checkpoint
+        self.paths = dict(ledger_path=ledger, request_dir=request_dir, label_dir=label_dir)
+        if {'prob1', 'prob2'} & set(self.selector.inputs) and not (selector_model and selector_checkpoint):
+            raise ValueError(f'{type(self.selector).__name__} reads the two classifiers of a pixel selector; give '
+                             'selector_model and selector_checkpoint')
+        self.plan = dict(round=int(round), num_rounds=int(num_rounds), run=run, seed=int(seed), panels=int(panels),
+                         budget=None if budget is None else Budget(**budget))
+
+    def before_train(self, runner: Any) -> None:
+        """Ask this round's question and write the labels, or continue where an earlier run was stopped."""
+        images = TargetImages(dict(self.dataset))
+        models: dict[str, torch.nn.Module] = {'main': load_frozen(self.model, self.checkpoint)}
+        if self.selector_model and self.selector_checkpoint:
+            models['selector'] = load_frozen(self.selector_model, self.selector_checkpoint)
+
+        def predict(i: int, names: Sequence[str]) -> dict[str, Tensor]:
+            outputs: dict[str, Tensor] = {}
+            if 'prob' in names:
+                outputs['prob'] = predict_prob(models['main'], images, i)
+            if 'prob1' in names or 'prob2' in names:
+                outputs['prob1'], outputs['prob2'] = predict_pair(models['selector'], images, i)
+            return outputs
+
+        metainfo = images.dataset.metainfo
+        target = TargetSet(images.keys, [str(images.path(key)) for key in images.keys], metainfo['classes'],
+                           metainfo['palette'], images.fingerprint())
+        weights = {name: state_dict_digest(model.state_dict()) for name, model in models.items()}
+        result = ask_round(
+            RoundPlan(weights=weights, inference=repr(self.dataset['pipeline']), **self.plan), target, predict, self.selector, self.annotator, **self.paths)
+        if result.unanswered:
+            raise RuntimeError(f'{result.unanswered} images of the request in {result.request.root} have no answer; '
+                               'answer them, then --resume: what is answered already is kept')
+        runner.logger.info(f'labels after round {self.plan["round"]}: {result.spent["pixels"]} pixels in '
+                           f'{result.spent["images"]} images, about {result.spent["seconds"] / 3600:.1f} hours of work')
+        models.clear()
+        release_memory()
+        restart_loader(runner)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of a staged run: which stages are done, with which inputs and outputs, in one atomic JSON file.
+
+A lock on the work directory keeps a second process out; it is the kernel's, so a killed run leaves none behind.
+"""
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+from udatools.utils.atomic import write_json_atomic
+
+PENDING, RUNNING, DONE = 'pending', 'running', 'done'
+
+
+class WorkDirInUseError(RuntimeError):
+    """Another process runs in this work directory."""
+
+
+class JournalError(RuntimeError):
+    """The work directory holds a run that does not fit what is asked for."""
+
+
+class WorkDirLock:
+    """An exclusive lock on ``work_dir/lock`` for the life of a process.
+
+    Raises:
+        WorkDirInUseError: when another process holds it; names the process.
+    """
+
+    def __init__(self, work_dir: Path) -> None:
+        self.path = work_dir / 'lock'
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> 'WorkDirLock':
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, 'a+', encoding='utf-8')  # noqa: SIM115 - held for the life of the run
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or 'unknown'
+            self._file.close()
+            raise WorkDirInUseError(f'{self.path.parent} is in use by another run (process {holder}); wait for it, stop it, or '
+                                    'choose another --work-dir') from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.close()
+
+
+class Journal:
+    """Stages of a run by name, in order.
+
+    Args:
+        path (Path): ``work_dir/journal.json``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.content: dict[str, Any] = {'schema_version': 1, 'run': {}, 'stages': {}}
+        if path.exists():
+            try:
+                self.content = json.loads(path.read_text(encoding='utf-8'))
+            except (ValueError, OSError) as error:
+                raise JournalError(f'{path} cannot be read ({error}); restore it or choose another --work-dir') from error
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has been recorded here."""
+        return bool(self.content['stages'])
+
+    def stage(self, name: str) -> dict[str, Any]:
+        """A copy of a stage's record; ``{'status': 'pending'}`` for one that has not begun."""
+        return dict(self.content['stages'].get(name, {'status': PENDING}))
+
+    def update(self, name: str, **values: Any) -> None:
+        """Merges values into a stage's record and writes the file."""
+        self.content['stages'][name] = self.stage(name) | values
+        self.write()
+
+    def write(self) -> None:
+        """Atomic write."""
+        write_json_atomic(self.path, self.content)

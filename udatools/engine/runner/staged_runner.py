@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a method as a list of ordinary trainings with a journal between them.
+
+Kill it anywhere: what is done stays done, a half-done training goes on from its newest readable checkpoint, half-done
+labelling is redone to the same result. Nothing random is carried in process state, so the numbers are those of an
+uninterrupted run.
+"""
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from mmengine.dist import barrier, broadcast_object_list, init_dist, is_distributed, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+
+import udatools.engine.storage  # noqa: F401 - registers the backend `atomic`
+from udatools.engine.export import export_plain
+from udatools.engine.results import ResultsFile
+from udatools.registry import RUNNERS
+
+from .checkpoints import list_checkpoints, newest_readable
+from .journal import DONE, RUNNING, Journal, JournalError, WorkDirLock
+from .stage_runner import StageRunner
+from .stages import Stage, config_digest, expand_stages, fill_placeholders, merge_stage_config
+
+
+@RUNNERS.register_module()
+class StagedRunner:
+    """A run of one or more stages in one work directory.
+
+    Args:
+        cfg (Config): base config with ``stages`` (without: one stage ``train``), ``work_dir`` and ``randomness.seed``.
+        resume (bool): go on with the run that the work directory holds.
+
+    Raises:
+        JournalError: when the work directory holds a run and ``resume`` is off, or when that run had another config.
+    """
+
+    def __init__(self, cfg: Config, *, resume: bool = False) -> None:
+        self.cfg = cfg
+        self.resume = resume
+        self.work_dir = Path(cfg.work_dir).resolve()
+        self.seed = int(cfg.get('randomness', {}).get('seed') or 0)
+        self.stages = expand_stages(cfg.get('stages') or [dict(name='train')])
+        self.name = Path(cfg.filename).stem if cfg.filename else 'run'
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'StagedRunner':
+        """As ``Runner.from_cfg``; ``cfg.resume`` decides about going on."""
+        return cls(cfg, resume=bool(cfg.get('resume')))
+
+    def train(self) -> dict[str, Any]:
+        """Runs all stages that are not done.
+
+        Returns:
+            dict: the content of ``results.json``.
+        """
+        DefaultScope.get_instance('udatools', scope_name=self.cfg.get('default_scope', 'mmseg'))
+        init_distributed(self.cfg)
+        self._enter()
+        try:
+            for stage in self.stages:
+                if self.journal.stage(stage.name)['status'] != DONE:
+                    self._run_stage(stage)
+                barrier()
+            return self._finish()
+        finally:
+            if self._lock is not None:
+                self._lock.__exit__()
+
+    def _enter(self) -> None:
+        """Lock and journal checks on rank 0; every rank learns of a refusal."""
+        self._lock: WorkDirLock | None = None
+        refusal: list[Exception | None] = [None]
+        if is_main_process():
+            try:
+                self._lock = WorkDirLock(self.work_dir).__enter__()
+                self._check_journal()
+            except (RuntimeError, OSError) as error:
+                refusal = [error]
+        broadcast_object_list(refusal)
+        if refusal[0] is not None:
+            if self._lock is not None:
+                self._lock.__exit__()
+            raise refusal[0]
+        self.journal = Journal(self.work_dir / 'journal.json')
+        self.logger = MMLogger.get_instance('udatools', log_level=self.cfg.get('log_level', 'INFO'))
+
+    def _check_journal(self) -> None:
+        journal = Journal(self.work_dir / 'journal.json')
+        if journal.exists and not self.resume:
+            raise JournalError(f'{self.work_dir} already holds a run; add --resume to go on with it, or choose another --work-dir')
+        changed = [stage.name for stage in self.stages
+                   if journal.stage(stage.name).get('config', digest := self._digest(stage)) != digest]
+        if changed:
+            raise JournalError(f'the config of stage {", ".join(changed)} is not the one that {self.work_dir} was run with; '
+                               'choose another --work-dir, or take the change back to go on')
+        if not journal.exists:
+            journal.content['run'] = {'name': self.name, 'seed': self.seed, 'stages': [stage.name for stage in self.stages]}
+            journal.write()
+            self.cfg.dump(str(self.work_dir / 'config.py'))
+
+    def _digest(self, stage: Stage) -> str:
+        return config_digest(merge_stage_config(self.cfg, stage))
+
+    def checkpoint_of(self, kinds: tuple[str, ...] | list[str]) -> Path:
+        """The newest finished checkpoint of the first kind of stage that has one.
+
+        Raises:
+            JournalError: when none of them has been run.
+        """
+        for kind in kinds:
+            for stage in reversed(self.stages):
+                record = self.journal.stage(stage.name)
+                if stage.kind == kind and record['status'] == DONE:
+                    return self.work_dir / record['checkpoint']
+        raise JournalError(f'no finished stage is called {" or ".join(kinds)}')
+
+    def stage_config(self, stage: Stage) -> Config:
+        """The complete config of one stage's runner."""
+
+        def value_of(name: str) -> str:
+            if name == 'work_dir':
+                return str(self.work_dir)
+            if name == 'round':
+                return str(stage.round)
+            return str(self.checkpoint_of(name.removeprefix('checkpoint:').split('|')))
+
+        cfg = merge_stage_config(self.cfg, stage)
+        cfg = Config(fill_placeholders(cfg.to_dict(), value_of), filename=None)
+        cfg.work_dir = str(self.work_dir / 'stages' / stage.folder)
+        cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
+        cfg.start_from = str(self.checkpoint_of(stage.init)) if stage.init else cfg.get('load_from')
+        cfg.load_from, cfg.resume = None, False
+        title = f'[{stage.index + 1}/{len(self.stages)}] {stage.name}'
+        cfg.custom_hooks = [
+            dict(type='IterationSeedHook', seed=self.seed, tag=stage.name),
+            dict(type='ProgressHook', title=title, interval=cfg.get('progress', {}).get('interval', 50)),
+            *cfg.get('custom_hooks', []),
+        ]
+        if is_distributed() and not torch.cuda.is_available():
+            cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+        return cfg
+
+    def _run_stage(self, stage: Stage) -> None:
+        cfg = self.stage_config(stage)
+        folder = Path(cfg.work_dir)
+        started = time.time()
+        if is_main_process():
+            self.journal.update(stage.name, status=RUNNING, config=self._digest(stage), start_from=cfg.start_from)
+        latest = newest_readable(folder)
+        if latest is not None:
+            self.logger.info(f'{stage.name}: going on from {latest.name}')
+            cfg.load_from, cfg.resume = str(latest), True
+        runner = StageRunner.from_cfg(cfg)
+        runner.train()
+        runner.synchronise_buffers()
+        metrics = runner.val() if stage.evaluate and runner.val_loop is not None else None
+        if is_main_process():
+            checkpoint = list_checkpoints(folder)[0].relative_to(self.work_dir)
+            if metrics is not None:
+                self._results().add_stage(stage, metrics, checkpoint=str(checkpoint))
+            seconds = self.journal.stage(stage.name).get('seconds', 0.0) + time.time() - started
+            self.journal.update(stage.name, status=DONE, checkpoint=str(checkpoint), seconds=round(seconds, 1), metrics=metrics)
+        self.journal.content = _from_main(self.journal.content)
+
+    def _results(self) -> ResultsFile:
+        return ResultsFile(self.work_dir, self.cfg, name=self.name, seed=self.seed)
+
+    def _finish(self) -> dict[str, Any]:
+        """Export, baselines and report, on rank 0; harmless to repeat."""
+        content: dict[str, Any] = {}
+        if is_main_process():
+            last = next(stage for stage in reversed(self.stages) if stage.evaluate)
+            results = self._results()
+            results.add_baselines(self.cfg.get('baselines', []))
+            cfg = self.stage_config(last)
+            results.set_final(export_plain(cfg, self.checkpoint_of((last.kind,)), self.work_dir / 'final'))
+            content = results.content
+            if self.cfg.get('report', True):
+                from udatools.visualization.report import write_report
+                self.report = write_report(self.work_dir)
+        barrier()
+        return _from_main(content)
+
+
+def _from_main(value: Any) -> Any:
+    holder = [value]
+    broadcast_object_list(holder)
+    return holder[0]
+
+
+def init_distributed(cfg: Config) -> None:
+    """Process group for ``cfg.launcher``; gloo where there is no accelerator (mmengine asks for CUDA)."""
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none' or is_distributed():
+        return
+    if torch.cuda.is_available():
+        init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')))
+        return
+    if launcher == 'slurm':
+        os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
+        os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
+        os.environ.setdefault('LOCAL_RANK', os.environ['SLURM_LOCALID'])
+        os.environ.setdefault('MASTER_ADDR', os.environ.get('SLURM_LAUNCH_NODE_IPADDR', '127.0.0.1'))
+        os.environ.setdefault('MASTER_PORT', '29500')
+    elif launcher == 'mpi':
+        os.environ.setdefault('RANK', os.environ['OMPI_COMM_WORLD_RANK'])
+        os.environ.setdefault('WORLD_SIZE', os.environ['OMPI_COMM_WORLD_SIZE'])
+        os.environ.setdefault('LOCAL_RANK', os.environ['OMPI_COMM_WORLD_LOCAL_RANK'])
+    torch_dist.init_process_group('gloo')

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the ``stages`` of a config to the flat list of stages that are run, and each stage's own config."""
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmengine.config import Config
+
+# What may differ between a run and its continuation.
+VOLATILE = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'experiment_name', 'baselines', 'default_hooks',
+            'env_cfg', 'visualizer', 'vis_backends', 'log_processor', 'progress', 'model_wrapper_cfg', 'report')
+_KEYS = {'name', 'init', 'config', 'evaluate'}
+_PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
+_REFERENCE = re.compile(r'\{cfg:([\w.]+)\}')
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a staged run.
+
+    Attributes:
+        index (int): position in the run, from 0.
+        kind (str): its name in the config; the same in every round.
+        round (int): 1-based round of a repeated stage, 0 outside of rounds.
+        init (tuple[str, ...]): kinds of stages; the newest checkpoint of the first kind that has one starts this stage.
+        config (dict): overrides of the base config.
+        evaluate (bool): whether the trained model is evaluated and listed in the results.
+    """
+    index: int
+    kind: str
+    round: int = 0
+    init: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    evaluate: bool = True
+
+    @property
+    def name(self) -> str:
+        """Unique within the run: ``warmup``, ``round2_main``."""
+        return f'round{self.round}_{self.kind}' if self.round else self.kind
+
+    @property
+    def folder(self) -> str:
+        """Name of its directory below ``stages/``."""
+        return f'{self.index:02d}_{self.name}'
+
+
+def expand_stages(stages: Iterable[dict]) -> list[Stage]:
+    """Unrolls repeated groups.
+
+    Args:
+        stages (Iterable[dict]): ``dict(name=, init=, config=, evaluate=)`` or a group ``dict(name=, repeat=N, steps=[...])``.
+
+    Returns:
+        list[Stage]: in the order they run.
+
+    Raises:
+        ValueError: for unknown keys, doubled names, or an ``init`` that names no earlier stage.
+    """
+    flat: list[tuple[dict, int]] = []
+    for entry in stages:
+        if 'steps' in entry:
+            flat += [(step, number) for number in range(1, int(entry.get('repeat', 1)) + 1) for step in entry['steps']]
+        else:
+            flat.append((entry, 0))
+    result: list[Stage] = []
+    for entry, number in flat:
+        if unknown := entry.keys() - _KEYS:
+            raise ValueError(f"stage {entry.get('name')!r} has unknown keys {sorted(unknown)}; expected some of {sorted(_KEYS)}")
+        init = (entry['init'],) if isinstance(entry.get('init'), str) else tuple(entry.get('init', ()))
+        known = {stage.kind for stage in result}
+        if init and not known.intersection(init):
+            raise ValueError(f"stage {entry['name']!r} starts from {list(init)}, but only {sorted(known)} come before it")
+        stage = Stage(len(result), entry['name'], number, init, dict(entry.get('config', {})), entry.get('evaluate', True))
+        if stage.name in {other.name for other in result}:
+            raise ValueError(f"two stages are called '{stage.name}'; give one of them another name")
+        result.append(stage)
+    return result
+
+
+def resolve_references(cfg: Config) -> Config:
+    """Replaces every string that is nothing but ``{cfg:NAME}`` by a copy of that top-level value of the same config.
+
+    Config files of models, datasets and methods are written without knowing each other (a base file cannot see its
+    siblings); a reference is how a method says "the segmentor, whichever it is". Dots reach inside: ``{cfg:iters.main}``.
+
+    Raises:
+        KeyError: when the config has no such value.
+        ValueError: for references in a circle.
+    """
+    plain = cfg.to_dict()
+
+    def resolve(value: Any, trail: tuple[str, ...]) -> Any:
+        if isinstance(value, str) and (match := _REFERENCE.fullmatch(value)):
+            name = match.group(1)
+            if name in trail:
+                raise ValueError(f'config references go in a circle: {" -> ".join((*trail, name))}')
+            found: Any = plain
+            for part in name.split('.'):
+                if not isinstance(found, dict) or part not in found:
+                    raise KeyError(f"the config refers to '{name}', which it does not have; define it in one of its base files")
+                found = found[part]
+            return resolve(copy.deepcopy(found), (*trail, name))
+        if isinstance(value, dict):
+            return {key: resolve(item, trail) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(resolve(item, trail) for item in value)
+        return value
+
+    return Config(resolve(plain, ()), filename=cfg.filename)
+
+
+def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
+    """Replaces ``{work_dir}``, ``{round}`` and ``{checkpoint:A|B}`` in all strings of a nested config.
+
+    A string that is nothing but ``{round}`` becomes an integer.
+    """
+    if isinstance(value, str):
+        if value == '{round}':
+            return int(value_of('round'))
+        return _PLACEHOLDER.sub(lambda match: value_of(match.group(1)), value)
+    if isinstance(value, dict):
+        return {key: fill_placeholders(item, value_of) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(fill_placeholders(item, value_of) for item in value)
+    return value
+
+
+def merge_stage_config(base: Config, stage: Stage) -> Config:
+    """The base config without the plan of stages, the stage's overrides merged in, references resolved."""
+    plain = {key: value for key, value in base.to_dict().items() if key not in ('stages', 'runner_type')}
+    cfg = Config(plain, filename=None)
+    cfg.merge_from_dict(copy.deepcopy(dict(stage.config)))
+    return resolve_references(cfg)
+
+
+def config_digest(cfg: Config) -> str:
+    """SHA-256 of what affects a stage's numbers; paths below the work directory are still placeholders."""
+    relevant = {key: value for key, value in cfg.to_dict().items() if key not in VOLATILE}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backbones."""
+from .resnet import UDAResNet
+from .vgg import DilatedVGG16
+from .weights import SCRATCH, load_backbone_weights, resolve_weights
+
+__all__ = ['SCRATCH', 'DilatedVGG16', 'UDAResNet', 'load_backbone_weights', 'resolve_weights']

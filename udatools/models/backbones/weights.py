@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where backbone weights come from: a torchvision name, a local path, or nowhere because the config says so.
+
+A backbone never starts from random weights unless its config says ``weights='scratch'``. Files are looked for in the
+folder ``UDATOOLS_WEIGHTS`` and in torch's cache, then fetched from ``UDATOOLS_WEIGHTS_MIRROR`` (a base address that holds
+the torchvision files under their own names) or, by default, from where torchvision publishes them.
+"""
+import os
+from pathlib import Path
+
+import torch
+import torch.nn as nn
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
+
+SCRATCH = 'scratch'
+TORCHVISION_BASE = 'https://download.pytorch.org/models'
+TORCHVISION_FILES = {
+    'resnet18': 'resnet18-f37072fd.pth',
+    'resnet34': 'resnet34-b627a593.pth',
+    'resnet50': 'resnet50-0676ba61.pth',
+    'resnet101': 'resnet101-63fe2227.pth',
+    'vgg16': 'vgg16-397923af.pth',
+}
+
+
+class WeightsUnavailableError(RuntimeError):
+    """Backbone weights were asked for and cannot be had."""
+
+
+def resolve_weights(weights: str) -> Path:
+    """The local file of a weights specification, downloading it when it has to.
+
+    Args:
+        weights (str): ``torchvision://NAME`` or a path to a ``.pth`` file.
+
+    Returns:
+        Path: an existing file.
+
+    Raises:
+        WeightsUnavailableError: for an unknown name, a missing file, or a failed download; says what to do.
+    """
+    if not weights.startswith('torchvision://'):
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise WeightsUnavailableError(f'backbone weights {path} do not exist. {_remedy(path.name)}')
+        return path
+    name = weights.removeprefix('torchvision://')
+    if name not in TORCHVISION_FILES:
+        raise WeightsUnavailableError(f"no torchvision weights are known as '{name}'; choose one of "
+                                      f'{", ".join(sorted(TORCHVISION_FILES))}, a local path, or weights=\'{SCRATCH}\'')
+    file_name = TORCHVISION_FILES[name]
+    cache = Path(torch.hub.get_dir()) / 'checkpoints'
+    folders = [cache]
+    if custom := os.environ.get('UDATOOLS_WEIGHTS'):
+        folders.insert(0, Path(custom).expanduser())
+    for folder in folders:
+        if (folder / file_name).is_file():
+            return folder / file_name
+    return _download(file_name, folders[0])
+
+
+def _download(file_name: str, folder: Path) -> Path:
+    base = os.environ.get('UDATOOLS_WEIGHTS_MIRROR', TORCHVISION_BASE).rstrip('/')
+    failure: Exception | None = None
+    if is_main_process():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            print_log(f'Downloading {base}/{file_name} to {folder}', logger='current')
+            torch.hub.download_url_to_file(f'{base}/{file_name}', str(folder / file_name),
+                                           hash_prefix=file_name.removesuffix('.pth').rsplit('-', 1)[1])
+        except Exception as error:
+            failure = error
+    barrier()
+    if failure is not None or not (folder / file_name).is_file():
+        raise WeightsUnavailableError(f'{file_name} is not on this machine and could not be fetched from {base}'
+                                      f'{f" ({failure})" if failure else ""}. {_remedy(file_name)}') from failure
+    return folder / file_name
+
+
+def _remedy(file_name: str) -> str:
+    return (f'Put {file_name} into a folder and set UDATOOLS_WEIGHTS to it, or set UDATOOLS_WEIGHTS_MIRROR to an address that '
+            "has it, or give a path with --cfg-options model.segmentor.backbone.weights=/path/to/file.pth, or train from "
+            f"random weights on purpose with --cfg-options model.segmentor.backbone.weights={SCRATCH}")
+
+
+def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
+    """Loads classification weights into a backbone in place; its classifier's keys are left out.
+
+    Args:
+        backbone (nn.Module): with torchvision's parameter names.
+        weights (str): see ``resolve_weights``; ``'scratch'`` leaves the backbone as it is and says so.
+
+    Raises:
+        WeightsUnavailableError: see ``resolve_weights``, or when the file lacks parameters of the backbone.
+    """
+    if weights == SCRATCH:
+        print_log('The backbone starts from random weights, as its config says.', logger='current')
+        return
+    path = resolve_weights(weights)
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    state = state.get('state_dict', state)
+    state = {key.removeprefix('backbone.'): value for key, value in state.items()}
+    own = backbone.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')
+               and not key.startswith(getattr(backbone, 'new_layers', ('\0',)))]
+    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
+    if missing or wrong:
+        raise WeightsUnavailableError(f'{path} does not fit {type(backbone).__name__}: {len(missing)} parameters are missing '
+                                      f'({", ".join(missing[:3])}...), {len(wrong)} have another shape ({", ".join(wrong[:3])}); '
+                                      'give weights of this network')
+    backbone.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+    print_log(f'Backbone weights from {path}', logger='current')

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cross-entropy on labels of one domain: source supervision, self-training, LabOR Eq. 3 and Eq. 5."""
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from udatools.ops.losses import segmentation_cross_entropy
+from udatools.registry import OBJECTIVES
+
+from .base import Objective
+
+if TYPE_CHECKING:
+    from udatools.models.segmentors import UDABatch, UDASegmentor
+
+
+@OBJECTIVES.register_module()
+class SegmentationCE(Objective):
+    """Weighted cross-entropy of one or more heads, mean over the labelled pixels of the global batch.
+
+    Args:
+        domain (str): ``'source'`` or ``'target'``.
+        heads (dict[str, float]): weight of each head's loss; AdaptSegNet multi-level uses ``dict(main=1, aux=0.1)``,
+            LabOR's pixel selector ``dict(main=1, second=1)``.
+        loss_weight (float): of their sum.
+
+    Raises:
+        ValueError: when the domain has no labels, or a head does not exist.
+    """
+
+    def __init__(self, domain: str = 'source', *, heads: dict[str, float] | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if domain not in ('source', 'target'):
+            raise ValueError(f"domain is {domain!r}; expected 'source' or 'target'")
+        self.domain = domain
+        self.heads = dict(heads or {'main': 1.0})
+        self.loss_weight = loss_weight
+
+    def forward(self, batch: 'UDABatch', model: 'UDASegmentor') -> dict[str, Tensor]:
+        """``loss_<head>`` for each head."""
+        domain = batch.domain(self.domain, needed_by='SegmentationCE')
+        if domain.label is None:
+            raise ValueError(f'SegmentationCE has no labels on the {self.domain} domain; use a labelled dataset, or give it '
+                             'a label_dir with pseudo-labels or answers')
+        if missing := self.heads.keys() - domain.logits.keys():
+            raise ValueError(f'SegmentationCE weighs the heads {sorted(missing)}, the model has {sorted(domain.logits)}')
+        return {
+            f'loss_{head}': self.loss_weight * weight * segmentation_cross_entropy(domain.logits[head], domain.label)
+            for head, weight in self.heads.items()
+        }

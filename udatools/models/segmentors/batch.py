@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What objectives are given: the inputs, labels and outputs of one forward pass a domain."""
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class DomainBatch:
+    """One domain's share of a training batch, after the forward pass.
+
+    Attributes:
+        inputs (Tensor): float, (B, 3, H, W), preprocessed images.
+        label (Tensor | None): int64, (B, H, W), train ids, 255 = ignore; None where the dataset has none.
+        features (tuple[Tensor, ...]): backbone outputs, (B, C_i, h_i, w_i).
+        logits (dict[str, Tensor]): float, (B, C, H, W) at input size, by head: ``main``, ``aux``, ``second``.
+    """
+    inputs: Tensor
+    label: Tensor | None
+    features: tuple[Tensor, ...]
+    logits: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class UDABatch:
+    """Source and target; a stage without one of them has None there."""
+    source: DomainBatch | None = None
+    target: DomainBatch | None = None
+
+    def domain(self, name: str, needed_by: str) -> DomainBatch:
+        """The named domain.
+
+        Raises:
+            ValueError: when the training set does not hold it.
+        """
+        batch = {'source': self.source, 'target': self.target}.get(name)
+        if batch is None:
+            raise ValueError(f"{needed_by} needs the domain '{name}', but the training set gives none; "
+                             f"add `{name}=...` to the UDADataset of this stage or drop the objective")
+        return batch

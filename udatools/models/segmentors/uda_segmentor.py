@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The segmentor of every method: a stock mmseg segmentor plus a list of objectives.
+
+One forward pass a domain, every objective reads the same outputs, mmengine sums their losses and goes backward once.
+Nothing here overrides ``train_step`` (``MMDistributedDataParallel`` would silently ignore it), nothing calls
+``backward``. The segmentor stays an ordinary ``EncoderDecoder`` below ``segmentor.``, so a plain checkpoint is a matter
+of dropping the prefix.
+"""
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from udatools.registry import MODELS, OBJECTIVES
+
+from .batch import DomainBatch, UDABatch
+
+
+@MODELS.register_module()
+class UDASegmentor(BaseModel):
+    """A segmentor trained by objectives.
+
+    Args:
+        segmentor (dict): config of a mmseg ``EncoderDecoder`` (its ``decode_head`` is the head ``main``, a single
+            ``auxiliary_head`` the head ``aux``).
+        objectives (list[dict]): configs of ``OBJECTIVES``. The key ``name`` tells two of one type apart and prefixes
+            the logged losses; it defaults to the type.
+        data_preprocessor (dict, optional): a ``UDADataPreprocessor``.
+
+    Raises:
+        ValueError: for two objectives of one name.
+    """
+
+    def __init__(self, segmentor: dict, *, objectives: list[dict] | tuple[dict, ...] = (),
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.segmentor = MODELS.build(segmentor)
+        self.objectives = nn.ModuleDict()
+        for cfg in objectives:
+            cfg = dict(cfg)
+            name = cfg.pop('name', cfg['type'])
+            if 'loss' in name:  # mmengine sums every logged key with that substring, monitored values too
+                raise ValueError(f"the objective name '{name}' contains 'loss'; choose another")
+            if name in self.objectives:
+                raise ValueError(f"two objectives are called '{name}'; give one of them another name=")
+            self.objectives[name] = OBJECTIVES.build(cfg)
+
+    # What stock mmseg tools look for on a segmentor.
+    @property
+    def decode_head(self) -> nn.Module:
+        """The main head."""
+        return self.segmentor.decode_head
+
+    @property
+    def out_channels(self) -> int:
+        """Number of output channels of the main head."""
+        return self.segmentor.out_channels
+
+    @property
+    def align_corners(self) -> bool:
+        """Of the main head's upsampling."""
+        return self.segmentor.align_corners
+
+    def optimised_parts(self) -> dict[str, nn.Module]:
+        """Trainable parts by the name of the optimiser that trains them."""
+        parts: dict[str, nn.Module] = {'segmentor': self._segmentor_part()}
+        grouped: dict[str, list[nn.Module]] = {}
+        for objective in self.objectives.values():
+            for name, module in objective.optimised_parts().items():
+                grouped.setdefault(name, []).append(module)
+        return parts | {name: nn.ModuleList(modules) for name, modules in grouped.items()}
+
+    def _segmentor_part(self) -> nn.Module:
+        return self.segmentor
+
+    def forward(self, inputs: Tensor | dict[str, Tensor], data_samples=None, mode: str = 'tensor'):
+        """mmengine's three modes; ``loss`` takes the nested batch, the others a plain one."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        return self.segmentor(inputs, data_samples, mode)
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
+        """Named losses of all objectives on one batch."""
+        batch = UDABatch(**{name: self._forward_domain(inputs[name], data_samples[name]) for name in inputs})
+        losses: dict[str, Tensor] = {}
+        for name, objective in self.objectives.items():
+            losses.update({f'{name}.{key}': value for key, value in objective(batch, self).items()})
+        return losses
+
+    def _forward_domain(self, inputs: Tensor, data_samples: list[SegDataSample]) -> DomainBatch:
+        features = tuple(self.segmentor.extract_feat(inputs))
+        logits = {name: self.upsample(head(features), inputs.shape[2:]) for name, head in self._heads().items()}
+        return DomainBatch(inputs=inputs, label=_stack_labels(data_samples), features=features, logits=logits)
+
+    def _heads(self) -> dict[str, nn.Module]:
+        heads = {'main': self.segmentor.decode_head}
+        if getattr(self.segmentor, 'with_auxiliary_head', False):
+            heads['aux'] = self.segmentor.auxiliary_head
+        return heads
+
+    def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Bilinear to ``size`` (H, W), with the main head's corner rule."""
+        return resize(logits, size=tuple(size), mode='bilinear', align_corners=self.align_corners)
+
+    @torch.no_grad()
+    def predict_prob(self, inputs: Tensor, size: tuple[int, int]) -> Tensor:
+        """Probabilities of the main head at a given size.
+
+        Args:
+            inputs (Tensor): float, (B, 3, h, w), preprocessed.
+            size (tuple[int, int]): (H, W) of the answer.
+
+        Returns:
+            Tensor: float32, (B, C, H, W), in [0, 1], summing to 1 over C. Logits are upsampled to the input first and
+            to ``size`` next, as mmseg does at test time.
+        """
+        features = self.segmentor.extract_feat(inputs)
+        return self._prob(self.segmentor.decode_head, features, inputs.shape[2:], size)
+
+    def _prob(self, head: nn.Module, features, input_size, size: tuple[int, int]) -> Tensor:
+        logits = self.upsample(head(features), input_size)
+        if tuple(size) != tuple(input_size):
+            logits = self.upsample(logits, size)
+        return logits.float().softmax(1)
+
+
+def _stack_labels(data_samples: list[SegDataSample]) -> Tensor | None:
+    """int64 (B, H, W) of the samples' ``gt_sem_seg``, None where the samples have none."""
+    fields: list[PixelData] = [sample.gt_sem_seg for sample in data_samples if 'gt_sem_seg' in sample]
+    if not fields:
+        return None
+    return torch.stack([part.data.squeeze(0) for part in fields]).long()

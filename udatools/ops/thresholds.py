@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Per-class confidence thresholds for pseudo-labels, computed from histograms.
+
+Instance-adaptive rule: Mei et al., "Instance Adaptive Self-Training for Unsupervised Domain Adaptation", ECCV 2020.
+Differs from the authors' code in that probabilities are rounded to float16 and kept as counts, not as lists.
+"""
+import numpy as np
+
+from .histograms import ClassCounts, SparseHistogram, percentile_with
+
+#: A threshold of one or more would never keep a pixel again; the rule sets this value instead.
+THRESHOLD_CAP = 0.999
+
+
+def instance_adaptive_step(theta: np.ndarray, histogram: SparseHistogram, alpha: float, beta: float,
+                           gamma: float) -> np.ndarray:
+    r"""Thresholds after one instance (IAST).
+
+    For every class c, with :math:`L_c` the winning probabilities of the instance's pixels predicted c:
+
+    .. math::
+        \hat\theta_c = \mathrm{percentile}([\theta_c] + L_c,\; 100 (1 - \alpha \theta_c^\gamma)), \quad
+        \theta_c \leftarrow \beta \theta_c + (1 - \beta) \hat\theta_c
+
+    and values >= 1 become 0.999. A class without a pixel keeps its threshold.
+
+    Args:
+        theta (np.ndarray): float64, (C,), thresholds before the instance, in (0, 1).
+        histogram (SparseHistogram): winning probabilities of the instance.
+        alpha (float): share of the most confident pixels to keep, in [0, 1].
+        beta (float): momentum, in [0, 1].
+        gamma (float): how fast the share falls for classes with a low threshold, >= 0.
+
+    Returns:
+        np.ndarray: float64, (C,), thresholds after (and for) the instance.
+    """
+    updated = np.array(theta, dtype=np.float64)
+    for class_id in np.unique(histogram.classes):
+        before = float(theta[class_id])
+        counts = ClassCounts(histogram, int(class_id))
+        candidate = percentile_with(counts, before, 100.0 * (1.0 - alpha * before**gamma))
+        updated[class_id] = beta * before + (1.0 - beta) * candidate
+    updated[updated >= 1.0] = THRESHOLD_CAP
+    return updated
+
+
+def keep_confident(label: np.ndarray, confidence: np.ndarray, theta: np.ndarray,
+                   ignore_index: int = 255) -> np.ndarray:
+    """Keep a pixel iff its winning probability is at least the threshold of its class.
+
+    Args:
+        label (np.ndarray): uint8, (H, W), predicted class.
+        confidence (np.ndarray): float16, (H, W), winning probability.
+        theta (np.ndarray): float64, (C,), thresholds.
+        ignore_index (int): value of the pixels that are not kept.
+
+    Returns:
+        np.ndarray: uint8, (H, W), ``0..C-1`` or ``ignore_index``.
+    """
+    keep = confidence.astype(np.float64) >= theta[label]
+    return np.where(keep, label, np.uint8(ignore_index)).astype(np.uint8)

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registries of udatools.
+
+Components are registered straight into the registries of mmseg (scope ``mmseg``), so that a stock mmseg config
+reaches all of them through ``custom_imports = dict(imports=['udatools'])`` and stock mmseg names keep working
+next to ours. Only kinds of components that mmseg does not have get a registry of their own; each carries the
+scope ``mmseg`` too, and imports its package lazily through ``locations``.
+"""
+from mmengine.registry import FUNCTIONS, LOOPS, Registry
+from mmseg.registry import (DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS,
+                            OPTIM_WRAPPERS, RUNNERS, TRANSFORMS)
+
+OBJECTIVES = Registry('objective', scope='mmseg', locations=['udatools.models.objectives'])
+PSEUDO_LABEL_POLICIES = Registry('pseudo_label_policy', scope='mmseg', locations=['udatools.pseudo_labels'])
+SELECTORS = Registry('selector', scope='mmseg', locations=['udatools.active.selectors'])
+ANNOTATORS = Registry('annotator', scope='mmseg', locations=['udatools.active.annotators'])
+
+__all__ = [
+    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'FUNCTIONS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS', 'OBJECTIVES',
+    'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES', 'RUNNERS', 'SELECTORS', 'TRANSFORMS'
+]
