@@ -16,7 +16,7 @@ default_hooks = dict(
         backend_args=dict(backend='atomic')),
 )
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters='{cfg:iters.train}', val_begin=2**62)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

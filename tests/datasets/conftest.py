@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
 
 SHAPE = (24, 32)
 
@@ -70,6 +71,12 @@ class Trees:
         (root / 'train.txt').write_text(''.join(f'{i:06d}\n' for i in range(n - 1)))
         (root / 'val.txt').write_text(f'{n - 1:06d}\n')
         return root
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """Names in pipelines are looked up as they are under `default_scope = 'mmseg'`."""
+    init_default_scope('mmseg')
 
 
 @pytest.fixture

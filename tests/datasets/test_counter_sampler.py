@@ -81,7 +81,7 @@ def test_the_training_loop_skips_without_loading():
 
 def test_built_by_mmengine():
     loader = Runner.build_dataloader(
-        dict(dataset=Counters(), sampler=dict(type='mmseg.CounterSampler', start=8), batch_size=2, num_workers=0,
+        dict(dataset=Counters(), sampler=dict(type='CounterSampler', start=8), batch_size=2, num_workers=0,
              collate_fn=dict(type='pseudo_collate')), seed=11)
     assert [list(column) for column in next(iter(loader))] == [[11, 11], [8, 9]]
     assert isinstance(DATA_SAMPLERS.build(dict(type='CounterSampler', dataset=Counters(), seed=0)), CounterSampler)

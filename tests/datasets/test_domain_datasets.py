@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udatools.datasets import (CamVidDomain, CARLADomain, CityscapesDomain, DatasetLayoutError, GTA5Domain,
-                               ImageFolderDomain, SYNTHIADomain)
+from udatools.datasets import (
+    CamVidDomain,
+    CARLADomain,
+    CityscapesDomain,
+    DatasetLayoutError,
+    GTA5Domain,
+    ImageFolderDomain,
+    SYNTHIADomain,
+)
+from udatools.datasets.transforms import load_label
 from udatools.registry import DATASETS
 
-LOAD = [dict(type='mmseg.LoadDomainImage'), dict(type='mmseg.LoadDomainLabel')]
+LOAD = [dict(type='LoadDomainImage'), dict(type='LoadDomainLabel')]
 
 
 def expected(raw, mapping):
@@ -206,15 +214,18 @@ def test_colour_label_is_refused(trees):
         GTA5Domain(root, pipeline=LOAD)[0]
 
 
-def test_size_mismatch_names_both(trees, caplog):
+def test_size_mismatch_names_both(trees, monkeypatch):
     root = trees.gta5(n=1)
     trees.write(root / 'labels' / '00001.png', trees.labels(0, (7, 8), (12, 16)))
     with pytest.raises(ValueError) as caught:
         GTA5Domain(root, pipeline=LOAD)[0]
     for text in ('images/00001.png is 32x24', 'labels/00001.png is 16x12', 'size_mismatch="resize"'):
         assert text in str(caught.value)
-    lenient = [LOAD[0], dict(type='mmseg.LoadDomainLabel', size_mismatch='resize')]
+    lenient = [LOAD[0], dict(type='LoadDomainLabel', size_mismatch='resize')]
+    said = []
+    monkeypatch.setattr(load_label, 'print_log', lambda message, **kwargs: said.append(message))
     label = GTA5Domain(root, pipeline=lenient)[0]['gt_seg_map']
+    assert len(said) == 1 and 'labels/00001.png is 16x12' in said[0]
     assert np.array_equal(label, (trees.labels(0, (7, 8), (12, 16)) - 7).repeat(2, 0).repeat(2, 1))
 
 
@@ -230,7 +241,7 @@ def test_truncated_files_are_named(trees, folder):
 
 
 def test_label_after_flip_is_refused(trees):
-    pipeline = [LOAD[0], dict(type='mmseg.RandomFlip', prob=1.0), LOAD[1]]
+    pipeline = [LOAD[0], dict(type='RandomFlip', prob=1.0), LOAD[1]]
     with pytest.raises(ValueError, match='move it before RandomFlip'):
         GTA5Domain(trees.gta5(n=1), pipeline=pipeline)[0]
 
@@ -253,12 +264,12 @@ def test_fingerprint_describe_max_items_pickle(trees):
 
 def test_stock_pipeline(trees):
     pipeline = [
-        dict(type='mmseg.LoadImageFromFile'),
-        dict(type='mmseg.LoadDomainLabel'),
-        dict(type='mmseg.RandomCrop', crop_size=(16, 16)),
-        dict(type='mmseg.RandomFlip', prob=1.0),
-        dict(type='mmseg.PhotoMetricDistortion'),
-        dict(type='mmseg.PackSegInputs', meta_keys=('img_path', 'key', 'ori_shape', 'flip')),
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadDomainLabel'),
+        dict(type='RandomCrop', crop_size=(16, 16)),
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='PhotoMetricDistortion'),
+        dict(type='PackSegInputs', meta_keys=('img_path', 'key', 'ori_shape', 'flip')),
     ]
     data = DATASETS.build(dict(type='GTA5Domain', data_root=str(trees.gta5()), pipeline=pipeline))
     item = data[0]

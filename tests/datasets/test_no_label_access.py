@@ -9,14 +9,21 @@ import mmengine.fileio
 import numpy as np
 import pytest
 
-from udatools.datasets import (CamVidDomain, CARLADomain, CityscapesDomain, GTA5Domain, ImageFolderDomain,
-                               SYNTHIADomain, UDADataset)
+from udatools.datasets import (
+    CamVidDomain,
+    CARLADomain,
+    CityscapesDomain,
+    GTA5Domain,
+    ImageFolderDomain,
+    SYNTHIADomain,
+    UDADataset,
+)
 
 PIPELINE = [
-    dict(type='mmseg.LoadDomainImage'),
-    dict(type='mmseg.LoadDomainLabel'),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmseg.PackSegInputs', meta_keys=('img_path', 'key')),
+    dict(type='LoadDomainImage'),
+    dict(type='LoadDomainLabel'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'key')),
 ]
 CASES = {
     'gta5': (GTA5Domain, 'cityscapes19', ('labels', )),

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.registry import init_default_scope
 
 from udatools.datasets.transforms import SparseSafeResize, resize_label
 from udatools.registry import TRANSFORMS
@@ -124,13 +123,12 @@ def test_transform_keeps_image_and_label_together(kwargs, size):
     after = SparseSafeResize(**kwargs)(results())
     assert after['img'].shape[:2] == after['gt_seg_map'].shape == after['img_shape'] == size
     assert np.array_equal(after['gt_seg_map'], resize_label(before['gt_seg_map'], size))
-    plain = TRANSFORMS.build(dict(type='mmseg.Resize', **kwargs))(results())
+    plain = TRANSFORMS.build(dict(type='Resize', **kwargs))(results())
     assert np.array_equal(after['img'], plain['img'])
     assert after['scale_factor'] == plain['scale_factor']
 
 
 def test_inside_random_resize():
-    init_default_scope('mmseg')
     transform = TRANSFORMS.build(
         dict(type='RandomResize', scale=(60, 40), ratio_range=(0.5, 0.5), resize_type='SparseSafeResize',
              keep_ratio=True))

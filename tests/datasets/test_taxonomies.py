@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from udatools.datasets.taxonomies import (find_class_set, get_class_set, get_label_lut, get_label_map, identity_lut,
-                                          list_class_sets, list_taxonomies)
+from udatools.datasets.taxonomies import (
+    find_class_set,
+    get_class_set,
+    get_label_lut,
+    get_label_map,
+    identity_lut,
+    list_class_sets,
+    list_taxonomies,
+)
 
 
 def parse(text):

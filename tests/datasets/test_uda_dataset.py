@@ -15,12 +15,12 @@ from udatools.datasets import CityscapesDomain, CounterSampler, GTA5Domain, UDAD
 from udatools.datasets.uda_dataset import domain_permutation
 
 PIPELINE = [
-    dict(type='mmseg.LoadDomainImage'),
-    dict(type='mmseg.LoadDomainLabel'),
-    dict(type='mmseg.RandomCrop', crop_size=(16, 16)),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs', meta_keys=('img_path', 'key', 'flip')),
+    dict(type='LoadDomainImage'),
+    dict(type='LoadDomainLabel'),
+    dict(type='RandomCrop', crop_size=(16, 16)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'key', 'flip')),
 ]
 
 

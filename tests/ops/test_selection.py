@@ -6,8 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udatools.ops.selection import (apply_cut, count_ties, entropy, find_cut, inconsistency_mask, l1_discrepancy,
-                                    mcdal_discrepancy, score_histogram, share_ties)
+from udatools.ops.selection import (
+    apply_cut,
+    count_ties,
+    entropy,
+    find_cut,
+    inconsistency_mask,
+    l1_discrepancy,
+    mcdal_discrepancy,
+    score_histogram,
+    share_ties,
+)
 
 
 def cut_images(images, budget):

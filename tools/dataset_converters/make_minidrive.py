@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 try:
-    from udatools.datasets.minidrive import generate_minidrive, render_clip, render_still
+    from udatools.datasets.minidrive import generate_minidrive, render_clip, render_label, render_still
 except ImportError:  # run from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from udatools.datasets.minidrive import generate_minidrive, render_clip, render_still
+    from udatools.datasets.minidrive import generate_minidrive, render_clip, render_label, render_still
 from udatools.datasets.minidrive.taxonomy import CLASSES, colour_label
 from udatools.datasets.minidrive.writers import FORMATS, write_clip
 
@@ -87,11 +87,6 @@ def main() -> None:
         print(class_table({name: [render_label(domain, k, split, args.seed, args.size) for k in range(count)]
                            for name, (domain, split, count) in counts.items()}))
     print(f"MiniDrive in {root}: {', '.join(args.formats)}")
-
-
-def render_label(domain: str, index: int, split: str, seed: int, size: tuple[int, int]) -> np.ndarray:
-    """Label map of a still: uint8 (H, W), train ids."""
-    return render_still(domain, index, split, seed, size)['label']
 
 
 if __name__ == '__main__':

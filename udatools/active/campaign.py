@@ -26,8 +26,16 @@ from udatools.utils.atomic import write_bytes_atomic, write_png_atomic
 from .annotators import Annotator
 from .budget import Budget
 from .ledger import LabelLedger, LedgerError
-from .request import (Request, RequestItem, class_table, number_regions, region_digest, withdraw_request, write_mask,
-                      write_request)
+from .request import (
+    Request,
+    RequestItem,
+    class_table,
+    number_regions,
+    region_digest,
+    withdraw_request,
+    write_mask,
+    write_request,
+)
 from .selectors import Candidates, Selector
 
 #: Answers per ledger transaction.
@@ -197,7 +205,8 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
     mine = range(get_rank(), len(target.keys), get_world_size())
 
     def score() -> tuple[np.ndarray, int]:
-        histogram, pixels = np.zeros(NUM_SCORE_BINS, np.int64), 0
+        histogram: np.ndarray = np.zeros(NUM_SCORE_BINS, np.int64)
+        pixels = 0
         with LabelLedger(ledger_path, read_only=True) as ledger:
             for step, i in enumerate(mine):
                 file = request_dir / 'candidates' / f'{target.keys[i]}.npz'
@@ -214,7 +223,7 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
         return histogram, pixels
 
     scored = _on_all(score)
-    histogram, total_pixels = sum(h for h, _ in scored), sum(p for _, p in scored)
+    histogram, total_pixels = np.sum([h for h, _ in scored], axis=0), sum(p for _, p in scored)
     allowance = None if plan.budget is None else plan.budget.allowance(total_pixels, spent, plan.round,
                                                                        plan.num_rounds)
     cut = find_cut(histogram, allowance)
@@ -313,7 +322,7 @@ def _write_item(target: TargetSet, i: int, selector: Selector, input_hash: str, 
     key, image = target.keys[i], Path(target.image_paths[i])
     found, (height, width) = _own(request_dir, key, input_hash)
     chosen = apply_cut(found.flat_index, found.score, cut, ties)
-    asked = np.zeros(height * width, bool)
+    asked: np.ndarray = np.zeros(height * width, bool)
     asked[chosen] = True
     region = number_regions(asked.reshape(height, width), points=selector.kind == 'points')
     mask, digest = None, ''

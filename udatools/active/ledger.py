@@ -76,7 +76,10 @@ def _encode(answer: np.ndarray) -> bytes:
 
 
 def _decode(blob: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_UNCHANGED)
+    answer = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_UNCHANGED)
+    if answer is None:
+        raise LedgerError('the ledger holds an answer that cannot be decoded: the file is damaged; restore a copy')
+    return answer
 
 
 def _before(round: int | None) -> tuple[str, tuple[int, ...]]:

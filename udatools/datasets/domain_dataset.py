@@ -258,7 +258,7 @@ class DomainDataset(BaseSegDataset):
         digest = hashlib.sha256()
         for i, key in enumerate(self.keys):
             size = os.stat(BaseSegDataset.get_data_info(self, i)['img_path']).st_size
-            digest.update(f'{key}\0{size}\n'.encode('utf-8'))
+            digest.update(f'{key}\0{size}\n'.encode())
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the command-line tools share: the config of a run, its dry run, and errors as one readable paragraph."""
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.registry import DefaultScope
 
 from udatools.compat import CompatError
-from udatools.engine.runner.checkpoints import CheckpointError
+from udatools.engine.results import nest_metrics
+from udatools.engine.runner import StageRunner
+from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
+from udatools.engine.runner.distributed import cpu_model_wrapper, init_distributed
 from udatools.engine.runner.journal import JournalError, WorkDirInUseError
-from udatools.engine.runner.stages import expand_stages, merge_stage_config
+from udatools.engine.runner.stages import expand_stages, merge_stage_config, resolve_references
 from udatools.models.backbones.weights import WeightsUnavailableError
 from udatools.registry import DATASETS, MODELS
+from udatools.utils.atomic import write_json_atomic
 
 # Errors whose message is written for the user; anything else keeps its traceback.
 EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, OSError)
@@ -50,6 +56,46 @@ def build_config(path: str, *, work_dir: str | None = None, resume: str | None =
             if isinstance(part, dict) and part.get('type', 'OptimWrapper') == 'OptimWrapper':
                 cfg.optim_wrapper[name] = dict(part, type='AmpOptimWrapper', dtype=amp)
     return cfg
+
+
+def evaluate(config: str, checkpoint: str, *, work_dir: str | None = None, options: dict[str, Any] | None = None,
+             launcher: str = 'none') -> dict[str, float]:
+    """Tests a plain mmseg model, or a stage's checkpoint with its training config; writes ``metrics.json``.
+
+    Args:
+        config (str): exported or training config.
+        checkpoint (str): the weights.
+        work_dir (str, optional): defaults to ``test/`` beside the checkpoint.
+        options (dict, optional): dotted overrides.
+        launcher (str): mmengine's launchers.
+
+    Returns:
+        dict[str, float]: the metrics, in percent.
+
+    Raises:
+        CheckpointError: when the weights do not fit the model.
+    """
+    cfg = build_config(config, work_dir=work_dir or str(Path(checkpoint).parent / 'test'), options=options, launcher=launcher)
+    cfg = resolve_references(cfg)
+    init_distributed(cfg)
+    state = read_checkpoint(Path(checkpoint))['state_dict']
+    keys = ('model', 'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_scope', 'launcher', 'log_level')
+    cfg = Config({key: cfg[key] for key in keys if key in cfg} | {'experiment_name': f'test_{time.time_ns()}'})
+    cfg.default_hooks = dict(logger=None, checkpoint=None)
+    cfg.model_wrapper_cfg = cpu_model_wrapper()
+    runner = StageRunner.from_cfg(cfg)
+    wrapped = any(key.startswith('segmentor.') for key in runner.bare_model.state_dict())
+    if wrapped != any(key.startswith('segmentor.') for key in state):
+        raise CheckpointError(f'{checkpoint} and {config} do not belong together: one is an exported plain model, the other a '
+                              'training config; give final/model.pth with final/config.py, or a stage checkpoint with its config')
+    result = runner.bare_model.load_state_dict(state, strict=False)
+    if lacking := [key for key in result.missing_keys if not key.startswith('objectives.')]:
+        raise CheckpointError(f'{checkpoint} lacks {len(lacking)} parameters of {config}, such as {lacking[0]}; '
+                              'give a checkpoint of this network')
+    metrics = runner.test()
+    if is_main_process():
+        write_json_atomic(Path(cfg.work_dir) / 'metrics.json', nest_metrics(metrics))
+    return metrics
 
 
 def dry_run(cfg: Config) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ class Protocol:
         lacking = [name for name, members in self.members.items() if not set(members) & set(model_classes)]
         if lacking:
             fitting = [name for name in list_protocols() if get_protocol(name).fits(model_classes)]
-            raise ValueError(f'protocol {self.name!r} reports classes that a model of {len(model_classes)} classes lacks: '
-                             f'{", ".join(lacking)}; choose one of: {", ".join(fitting) or "(none fits)"}')
+            raise ValueError(f'protocol {self.name!r} reports classes that a model of {len(model_classes)} classes '
+                             f'lacks: {", ".join(lacking)}; choose one of: {", ".join(fitting) or "(none fits)"}')
         lookup = {member: i for i, members in enumerate(self.members.values()) for member in members}
         return [lookup.get(name, len(self.members)) for name in model_classes]
 
@@ -59,7 +59,7 @@ class Protocol:
         return all(set(members) & set(model_classes) for members in self.members.values())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load() -> dict[str, Any]:
     return json.loads(_FILE.read_text(encoding='utf-8'))
 

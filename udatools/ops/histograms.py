@@ -5,7 +5,8 @@ A float16 in [0, 1] has one of 15361 bit patterns, ordered like the values thems
 therefore loses nothing at that precision: any rank or percentile over a whole data set can be read back from the
 counts, histograms of several images or processes are merged by addition, and no probability map is ever stored.
 """
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 #: Number of float16 bit patterns in [0, 1]: 0x0000 (0.0) .. 0x3C00 (1.0).
 NUM_BINS = 0x3C00 + 1
 
-_BIN_VALUES = np.arange(NUM_BINS, dtype=np.uint16).view(np.float16).astype(np.float64)
+_BIN_VALUES: np.ndarray = np.arange(NUM_BINS, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
 class SparseHistogram(NamedTuple):
@@ -85,7 +86,7 @@ def class_histogram(label: np.ndarray, confidence: np.ndarray, num_classes: int)
     pattern = np.ascontiguousarray(confidence + np.float16(0)).view(np.uint16).ravel().astype(np.int64)
     if pattern.size and int(pattern.max()) >= NUM_BINS:
         raise ValueError('confidence holds values outside [0, 1]; expected probabilities')
-    flat_label = label.ravel().astype(np.int64)
+    flat_label: np.ndarray = label.ravel().astype(np.int64)
     if flat_label.size and not 0 <= int(flat_label.min()) <= int(flat_label.max()) < num_classes:
         raise ValueError(f'label holds {int(flat_label.min())}..{int(flat_label.max())}; '
                          f'expected 0..{num_classes - 1}')
@@ -98,12 +99,12 @@ def class_histogram(label: np.ndarray, confidence: np.ndarray, num_classes: int)
 def merge_histograms(histograms: Sequence[SparseHistogram]) -> SparseHistogram:
     """Sum of several histograms, cells in the order (class, bin)."""
     if not histograms:
-        empty = np.zeros(0, np.int16)
+        empty: np.ndarray = np.zeros(0, np.int16)
         return SparseHistogram(empty, empty, np.zeros(0, np.int64))
     cell = np.concatenate([h.classes.astype(np.int64) * NUM_BINS + h.bins for h in histograms])
     counts = np.concatenate([h.counts for h in histograms])
     unique, inverse = np.unique(cell, return_inverse=True)
-    summed = np.zeros(len(unique), np.int64)
+    summed: np.ndarray = np.zeros(len(unique), np.int64)
     np.add.at(summed, inverse, counts)
     return SparseHistogram((unique // NUM_BINS).astype(np.int16), (unique % NUM_BINS).astype(np.int16), summed)
 

@@ -13,8 +13,13 @@ from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor
 
-from udatools.ops.histograms import (SparseHistogram, WinningPrediction, class_histogram, merge_histograms,
-                                     winning_prediction)
+from udatools.ops.histograms import (
+    SparseHistogram,
+    WinningPrediction,
+    class_histogram,
+    merge_histograms,
+    winning_prediction,
+)
 from udatools.ops.thresholds import keep_confident
 
 from .policies import PseudoLabelPolicy
@@ -127,7 +132,8 @@ def generate_pseudo_labels(predict: Callable[[int], Tensor],
         theta = policy.fit(merge_histograms(total), num_classes)
 
     trace: dict[str, list[float]] = {}
-    kept, predicted = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
+    kept: np.ndarray = np.zeros(num_classes, np.int64)
+    predicted: np.ndarray = np.zeros(num_classes, np.int64)
     write_error: Exception | None = None
     for start, local, block in _steps(predict, len(keys), num_classes, 'pseudo-labels'):
         own_theta = theta
@@ -153,7 +159,7 @@ def generate_pseudo_labels(predict: Callable[[int], Tensor],
                 raise
 
     counts = _exchange((kept, predicted), write_error)
-    kept, predicted = sum(c[0] for c in counts), sum(c[1] for c in counts)
+    kept, predicted = (np.sum([c[part] for c in counts], axis=0) for part in (0, 1))
     coverage = dict(
         images=len(keys),
         pixels=int(predicted.sum()),

@@ -28,7 +28,7 @@ def derive_seed(*parts: int | str) -> int:
     digest = hashlib.sha256()
     for part in parts:
         text = f's{part}' if isinstance(part, str) else f'i{int(part)}'
-        digest.update(f'{len(text)}:{text}'.encode('utf-8'))  # with its length, so that no two lists read the same
+        digest.update(f'{len(text)}:{text}'.encode())  # with its length, so that no two lists read the same
     return int.from_bytes(digest.digest()[:8], 'little') >> 1
 
 

@@ -100,7 +100,7 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
     if not baselines:
         right = 36.0
     plot_w, plot_h = width - left - right, height - top - bottom
-    y_ticks = nice_ticks(max(0.0, min(values) - 3), min(100.0, max(values) + 3), 5)
+    y_ticks = nice_ticks(max(0.0, min(values) - 3), min(100.0, max(values) + 3), 6)
     x_max = max((point.portion for point in points), default=0.0) * 100 or 1.0
     x_ticks = [tick for tick in nice_ticks(0, x_max, 3 if narrow else 5) if tick <= x_max * 1.04]
 
@@ -212,15 +212,15 @@ def class_bars(rounds: Sequence[tuple[int, Mapping[str, float]]],
             # Earlier rounds are lighter; the last one has the full colour.
             strength = 1.0 if len(rounds) == 1 else 0.35 + 0.65 * i / (len(rounds) - 1)
             parts.append(f'<rect class="bar run" x="{left:.1f}" y="{y + i * (bar_h + 2):.1f}" width="{length:.1f}" '
-                         f'height="{bar_h:g}" rx="1.5" opacity="{strength:.2f}"><title>{escape(name)}, round {number}: '
+                         f'height="{bar_h:g}" rx="1.5" fill-opacity="{strength:.2f}"><title>{escape(name)}, round {number}: '
                          f'{share:.2%} of the answers</title></rect>')
         if name in frequency:
             x = x_of(frequency[name])
             parts.append(f'<line class="frequency" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 3:.1f}" y2="{y + row_h - 9:.1f}">'
                          f'<title>{escape(name)}: {frequency[name]:.2%} of the pixels</title></line>')
             last = max(shares.get(name, 0.0) for _, shares in rounds)
-            if frequency[name] > 0 and last > 0:
+            if frequency[name] >= 5e-4 and last > 0:  # below that a factor says more about noise than about choice
                 x_text = max(x, x_of(last)) + 8
                 ratio = rounds[-1][1].get(name, 0.0) / frequency[name]
-                parts.append(_text(x_text, middle + 4, f'×{ratio:.1f}' if ratio < 10 else f'×{ratio:.0f}', 'tick'))
+                parts.append(_text(x_text, middle + 4, f'×{ratio:.1f}' if ratio < 9.95 else f'×{ratio:.0f}', 'tick'))
     return _svg(width, height, 'classes of the answers by round, next to their frequency', parts)

@@ -73,6 +73,12 @@ def dim(image: UInt8, brightness: float = 0.45) -> UInt8:
     return np.repeat(np.rint(grey * brightness)[..., None], 3, axis=2).astype(np.uint8)
 
 
+def fade(image: UInt8, strength: float = 0.3) -> UInt8:
+    """Return the image in grey and pale, as a background on which dark class colours show; uint8, (H, W, 3)."""
+    grey = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    return np.repeat(np.rint(strength * grey + (1 - strength) * 250)[..., None], 3, axis=2).astype(np.uint8)
+
+
 def thicken(label: npt.NDArray, radius_px: int, empty: int = IGNORE) -> npt.NDArray:
     """Grow the labelled pixels of a sparse map into squares, so that single ones can be seen.
 
@@ -123,7 +129,7 @@ def resize_label(label: npt.NDArray, size: tuple[int, int], empty: int = IGNORE)
 def panel_size(height: int, width: int, target_width: int = 480) -> tuple[int, int]:
     """Return (height, width) of a panel: small images by a whole factor up, large ones down to ``target_width``."""
     if width <= target_width:
-        factor = max(1, target_width // width)
+        factor = max(1, round(target_width / width))
         return height * factor, width * factor
     return max(1, round(height * target_width / width)), target_width
 
@@ -173,7 +179,7 @@ def panel_cells(palette: Sequence[Sequence[int]],
         cells['mask'] = np.where(asked[..., None] > 0, np.array(ASKED_COLOUR, np.uint8), back)
     if answer is not None:
         answered = thicken(resize_label(answer, size), radius)
-        cells['answer'] = overlay(back, answered, palette, alpha=1.0)
+        cells['answer'] = overlay(fade(resize_image(image, size)) if image is not None else back, answered, palette, alpha=1.0)
     return cells
 
 

@@ -213,8 +213,19 @@ def _request_dirs(work_dir: Path) -> dict[int, Path]:
     return dict(sorted(dirs.items()))
 
 
-def _predicted_frequency(work_dir: Path, classes: list[str]) -> dict[str, float]:
-    """Share of each class in the predictions stored with the requests; empty when there are none."""
+def _predicted_frequency(work_dir: Path, classes: list[str]) -> tuple[dict[str, float], str]:
+    """Share of each class in what the model predicted, and over what; ground truth is no business of a report.
+
+    The pseudo-labels of the last round count every pixel of the target set; failing that, the predictions stored with the
+    requests count a few images.
+    """
+    rounds = [path for path in (work_dir / 'pseudo_labels').glob('round_*') if path.name.removeprefix('round_').isdigit()]
+    for directory in sorted(rounds, key=lambda path: int(path.name.removeprefix('round_')), reverse=True):
+        rows = _mapping(_read_json(directory / 'coverage.json').get('classes'))
+        predicted = {str(name): _count(_mapping(row).get('predicted')) for name, row in rows.items()}
+        total = sum(predicted.values())
+        if total and set(classes) <= set(predicted):
+            return {name: predicted[name] / total for name in classes}, 'its share of all target pixels, as predicted'
     counts = np.zeros(256, np.int64)
     for directory in _request_dirs(work_dir).values():
         for path in sorted((directory / 'predictions').rglob('*.png')):
@@ -222,7 +233,9 @@ def _predicted_frequency(work_dir: Path, classes: list[str]) -> dict[str, float]
             if prediction is not None and prediction.dtype == np.uint8:
                 counts += np.bincount(prediction.ravel(), minlength=256)
     total = int(counts[:len(classes)].sum())
-    return {name: float(counts[i] / total) for i, name in enumerate(classes)} if total else {}
+    if not total:
+        return {}, ''
+    return {name: float(counts[i] / total) for i, name in enumerate(classes)}, 'its predicted share of the images shown below'
 
 
 def _configured_image_root(work_dir: Path) -> Path | None:
@@ -273,11 +286,11 @@ def load_run(work_dir: str | Path, image_root: str | Path | None = None) -> RunD
     palette += [[round(255 * (i + 1) / (len(classes) + 1))] * 3 for i in range(len(palette), len(classes))]
     frequency = {str(name): _number(v, 0.0) for name, v in _mapping(raw.get('class_frequency')).items()}
     total = sum(frequency.values())
-    source = 'all target pixels'
+    source = 'its share of all target pixels'
     if total > 0:
         frequency = {name: value / total for name, value in frequency.items()}
     else:
-        frequency, source = _predicted_frequency(work_dir, classes), 'predicted pixels of the images shown'
+        frequency, source = _predicted_frequency(work_dir, classes)
     return RunData(
         work_dir=work_dir,
         name=str(raw.get('name') or work_dir.resolve().name),

@@ -1,13 +1,14 @@
 # LabOR, segment-based pixel labelling (Shin et al., ICCV 2021, Algorithm 1).
 _base_ = './adaptsegnet.py'
 source_and_adversarial = [  # kept on in Eq. 5 by default; the slides' Eq. 5 shows the target term alone
-    dict(type='SegmentationCE', name='source', domain='source'),
+    dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}'),
     dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', weights='{cfg:adv_weights}'),
 ]
 labor = dict(
     selector=dict(type='LabORSPLSelector', score='l1'),
     budget=None,  # None: the whole inconsistency mask, the paper's rule
-    annotator=dict(type='GroundTruthOracle', dataset='{cfg:target_oracle}'),
+    annotator=dict(type='GroundTruthOracle', dataset='{cfg:target_train_labelled}'),
+    discrepancy_lr='{cfg:lr}',  # of Eq. 4; too high a rate makes the classifiers differ everywhere
     policy=dict(type='InstanceAdaptivePolicy', alpha=[0.2, 0.25, 0.3], beta=0.9, gamma=8.0, round='{round}'),
     panels=4,
     rounds=3,
@@ -39,6 +40,7 @@ stages = [
             'model.objectives': [dict(type='ClassifierDiscrepancy', name='discrepancy')],
             'train_dataloader.dataset.source': None,
             'train_cfg.max_iters': '{cfg:iters.discrepancy}',
+            'optim_wrapper.segmentor.optimizer.lr': '{cfg:labor.discrepancy_lr}',
         }),
         dict(name='main', init=['main', 'warmup'], config={  # Eq. 5
             'model.objectives': [dict(type='SegmentationCE', name='target', domain='target'), *source_and_adversarial],

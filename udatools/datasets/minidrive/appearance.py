@@ -75,6 +75,17 @@ def _noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return noise_tile()[v.astype(np.int64) & (_TILE - 1), u.astype(np.int64) & (_TILE - 1)]
 
 
+@lru_cache(maxsize=1)
+def _cloud_tile() -> np.ndarray:
+    """The noise tile without its fine octaves."""
+    tile = cv2.GaussianBlur(np.tile(noise_tile(), (3, 3)), (0, 0), 7.0, sigmaY=4.0)[_TILE:2 * _TILE, _TILE:2 * _TILE]
+    return tile / tile.std()
+
+
+def _cloud_noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return _cloud_tile()[v.astype(np.int64) & (_TILE - 1), u.astype(np.int64) & (_TILE - 1)]
+
+
 def _pattern(kind: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Share of the second colour, 0..1, of a texture kind at surface coordinates counted in periods."""
     fu, fv = u - np.floor(u), v - np.floor(v)
@@ -146,9 +157,8 @@ def shade(view: View, surface: np.ndarray, weather: Weather, style: DomainStyle,
     kind = np.array([m.kind for m in scene.materials])
     normal = np.einsum('pij,pj->pi', view.rotation, scene.normal)
     light = camera.rotation() @ weather.light
-    toward = np.einsum('pi,pi->p', normal, np.einsum('pij,pj->pi', view.rotation,
-                                                      scene.points[np.minimum(scene.starts[:-1], len(scene.points) - 1)])
-                       + view.translation)
+    corner = scene.points[np.minimum(scene.starts[:-1], len(scene.points) - 1)]
+    toward = np.einsum('pi,pi->p', normal, np.einsum('pij,pj->pi', view.rotation, corner) + view.translation)
     normal = normal * np.where(toward > 0, -1.0, 1.0)[:, None]
     lambert = weather.ambient + (1.15 - weather.ambient) * np.clip(normal @ light, 0, 1)
     shine = columns[:, 9]
@@ -196,7 +206,7 @@ def _paint_sky(colour: np.ndarray, sky: np.ndarray, view: View, weather: Weather
     azimuth = np.arctan2(rays[0], rays[2])
     up = np.clip(elevation / 0.35, 0, 1).astype(np.float32)[:, None]
     base = weather.sky_low * (1 - up) + weather.sky_top * up
-    wave = _noise(azimuth * 120 + weather.phase[0] + _TILE, elevation * 300 + weather.phase[1] + _TILE)
+    wave = _cloud_noise(azimuth * 150 + weather.phase[0] + _TILE, elevation * 380 + weather.phase[1] + _TILE)
     cover = np.clip(style.clouds * (0.5 + wave), 0, 1)[:, None]
     colour[ys, xs] = base * (1 - cover) + weather.cloud * cover
 

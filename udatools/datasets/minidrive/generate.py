@@ -52,8 +52,9 @@ def generate_minidrive(root: str | os.PathLike[str], *, size: tuple[int, int] = 
     if min(counts.values()) < 0:
         raise ValueError(f'numbers of stills must be >= 0, got {num_source}, {num_target_train}, {num_target_val}')
     root = Path(root)
-    wanted = dict(generator='MiniDrive', version=GENERATOR_VERSION, size=list(size), seed=seed, num_source=num_source,
-                  num_target_train=num_target_train, num_target_val=num_target_val)
+    wanted = {'generator': 'MiniDrive', 'version': GENERATOR_VERSION, 'size': list(size), 'seed': seed,
+              'num_source': num_source,
+                  'num_target_train': num_target_train, 'num_target_val': num_target_val}
     written = _prepare(root, wanted, formats, overwrite)
     work = [(domain, split, index) for (domain, split), count in counts.items() for index in range(count)
             if _missing(root, formats, domain, split, index)]
@@ -97,8 +98,8 @@ def _prepare(root: Path, wanted: dict[str, object], formats: Sequence[str], over
             changed = ', '.join(f'{key}: {stored.get(key)} on disk, {value} asked' for key, value in wanted.items()
                                 if stored.get(key) != value)
             if not overwrite:
-                raise ValueError(f'{root} holds MiniDrive data of other parameters ({changed}); choose another root, or '
-                                 'pass overwrite=True (--overwrite) to replace it')
+                raise ValueError(f'{root} holds MiniDrive data of other parameters ({changed}); choose another root, '
+                                 'or pass overwrite=True (--overwrite) to replace it')
             for name in written:
                 if name in FORMATS:
                     shutil.rmtree(root / name, ignore_errors=True)

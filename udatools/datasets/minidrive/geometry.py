@@ -3,8 +3,8 @@
 
 World axes: X right, Y up, Z along the street, in metres; Y = 0 is the ground. Camera axes: x right, y down, z along the
 optical axis. Pixel ``(i, j)`` has its centre at ``x = j, y = i``. Everything is planar, so a pixel of frame t moves to
-frame t+1 by the homography ``K (R + T n^T / d) K^-1`` of its plane ``n . X = d`` and of the rigid motion ``X' = R X + T``
-between the two camera frames (Hartley and Zisserman, Multiple View Geometry, 13.1): optical flow is exact.
+frame t+1 by the homography ``K (R + T n^T / d) K^-1`` of its plane ``n . X = d`` and of the rigid motion ``X' = R X +
+T`` between the two camera frames (Hartley and Zisserman, Multiple View Geometry, 13.1): optical flow is exact.
 """
 from __future__ import annotations
 

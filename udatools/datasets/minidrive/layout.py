@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layout of a MiniDrive street: ground, rows of frontage on both sides, street furniture, traffic.
 
-The camera drives along +Z in its lane at X = 0. Everything is drawn from the statistics of a :class:`DomainStyle` with one
-generator, so a scene is a pure function of (style, seed).
+The camera drives along +Z in its lane at X = 0. Everything is drawn from the statistics of a :class:`DomainStyle` with
+one generator, so a scene is a pure function of (style, seed).
 """
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from . import objects
 from .domains import DomainStyle
-from .objects import Painter
+from .objects import Painter, darken
 from .scene import BARS, BRICKS, FOLIAGE, TILES, WINDOWS, Scene, SceneBuilder
 from .shapes import box, detail
-from .taxonomy import (BICYCLE, BUILDING, FENCE, MOTORCYCLE, ROAD, SIDEWALK, TERRAIN, VEGETATION, WALL)
+from .taxonomy import BICYCLE, BUILDING, FENCE, MOTORCYCLE, ROAD, SIDEWALK, TERRAIN, VEGETATION, WALL
 
 FAR_M = 150.0
 BACK_M = -6.0
@@ -38,7 +38,7 @@ class Street:
         self.same_way = [0.0] + ([lane] if extra_right else [])
         self.oncoming = [-lane] + ([-2 * lane] if extra_left else [])
         self.walk = {1: rng.uniform(*style.sidewalk_width), -1: rng.uniform(*style.sidewalk_width)}
-        self.verge = {side: (rng.uniform(1.5, 4.0) if rng.random() < style.verge else 0.0) for side in (1, -1)}
+        self.verge = {side: (rng.uniform(2.0, 5.0) if rng.random() < style.verge else 0.0) for side in (1, -1)}
         self.taken: list[tuple[float, float, float, float]] = []
 
     def kerb(self, side: int) -> float:
@@ -83,11 +83,11 @@ class Street:
         lines = [-self.lane / 2] + [x - self.lane / 2 for x in self.same_way[1:]]
         lines += [x + self.lane / 2 for x in self.oncoming[1:]]
         for x in lines:
-            for z in np.arange(BACK_M + phase, 70 + self.travel_m, 6.0):
+            for z in np.arange(BACK_M + phase, 70 + self.travel_m, 6.0).tolist():
                 self._strip(ground, x - 0.09, x + 0.09, ROAD, marking, 1, z, z + 3.0)
         if rng.random() < self.style.chance['crosswalk']:
             z = rng.uniform(7, 20)
-            for x in np.arange(self.kerb_left + 0.5, self.kerb_right - 0.5, 1.0):
+            for x in np.arange(self.kerb_left + 0.5, self.kerb_right - 0.5, 1.0).tolist():
                 self._strip(ground, x, x + 0.5, ROAD, marking, 2, z, z + 2.8)
         for side in (1, -1):
             kerb, walk = self.kerb(side), self.walk[side]
@@ -102,13 +102,13 @@ class Street:
     def _frontage(self, side: int) -> None:
         """A row of plots along the building line: buildings, walls, fences, green."""
         rng, style, chance = self.rng, self.style, self.style.chance
-        has_wall, has_fence = rng.random() < chance['wall'] / 1.6, rng.random() < chance['fence'] / 1.6
+        has_wall, has_fence = rng.random() < chance['wall'] / 1.7, rng.random() < chance['fence'] / 1.7
         forced = [('wall', has_wall), ('fence', has_fence)]
         plots: dict[int, str] = {}
         count = 16 + int(self.travel_m / 9)
         for index in range(count):
             plots[index] = 'building' if rng.random() < style.building_share else 'green'
-        slots = rng.permutation(np.arange(1, 5))
+        slots = rng.permutation(np.arange(1, 4))
         for (kind, wanted), slot in zip(forced, slots):
             if wanted:
                 plots[int(slot)] = kind
@@ -160,9 +160,9 @@ class Street:
     def _wall(self, side: int, z0: float, z1: float) -> None:
         rng, paint = self.rng, self.paint
         owner = self.builder.add_object(self.front(side), z0)
-        low, high = sorted((0.0, side * 0.4))
+        low, high = sorted((0.0, -side * 0.4))
         bricks = paint('wall', 'brick', kind=BRICKS, period=(0.9, 0.45))
-        length, height = z1 - z0 + rng.uniform(0, 8), rng.uniform(1.9, 3.0)
+        length, height = z1 - z0 + rng.uniform(2, 14), rng.uniform(2.1, 3.3)
         added = box(self.builder, owner, (low, 0.0, 0.0), (high, height, length), WALL, bricks)
         detail(self.builder, owner, added['left' if side > 0 else 'right'], (0.0, 0.93, 1.0, 1.0), WALL, paint('kerb'))
         for _ in range(2):
@@ -174,10 +174,10 @@ class Street:
     def _fence(self, side: int, z0: float, z1: float) -> None:
         rng, paint = self.rng, self.paint
         owner = self.builder.add_object(self.front(side) - side * 0.1, z0)
-        bars = paint('fence', kind=BARS, period=(rng.uniform(0.3, 0.5), 1.0))
-        gap = tuple(0.45 * c for c in self.paint.colour('leaf'))
-        bars = objects.Material(bars.colour, gap, BARS, bars.period_u, 0.6, bars.roughness)
-        height, length = rng.uniform(1.2, 2.0), z1 - z0 + rng.uniform(0, 8)
+        bars = paint('fence', kind=BARS, period=(rng.uniform(0.5, 0.8), 1.0))
+        gap = darken(self.paint.colour('leaf'), 0.45)
+        bars = objects.Material(bars.colour, gap, BARS, bars.period_u, 0.7, bars.roughness)
+        height, length = rng.uniform(1.4, 2.1), z1 - z0 + rng.uniform(2, 12)
         corners = [(0, 0, 0), (0, height, 0), (0, height, length), (0, 0, length)]
         self.builder.polygon(owner, corners, FENCE, bars)
         self._green(side, z0, z1)
@@ -287,7 +287,8 @@ class Street:
             place = spot(6, 55 + reach)
             if place:
                 arm = -side * rng.uniform(0.9, 1.8) if rng.random() < 0.6 else 0.0
-                objects.pole(builder, builder.add_object(*place), paint, rng.uniform(5, 8), rng.uniform(0.14, 0.24), arm)
+                objects.pole(builder, builder.add_object(*place), paint, rng.uniform(5, 8),
+                             rng.uniform(0.14, 0.24), arm)
         for _ in range(rng.poisson(rate['light'] / 2 * (1 + reach / 50))):
             place = spot(8, 30 + reach)
             if place:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .domains import DomainStyle
+from .domains import RGB, DomainStyle
 from .scene import BARS, FOLIAGE, WINDOWS, Material, SceneBuilder
 from .shapes import bar, blob, box, detail, disc, rectangle, wheels
-from .taxonomy import (BICYCLE, BUS, CAR, LIGHT, MOTORCYCLE, PERSON, POLE, RIDER, SIGN, TRAIN, TRUCK, VEGETATION, VOID)
+from .taxonomy import BICYCLE, BUS, CAR, LIGHT, MOTORCYCLE, PERSON, POLE, RIDER, SIGN, TRAIN, TRUCK, VEGETATION, VOID
+
+
+def darken(colour: RGB, factor: float, offset: float = 0.0) -> RGB:
+    """``factor * colour + offset`` for each channel, 0..255."""
+    return factor * colour[0] + offset, factor * colour[1] + offset, factor * colour[2] + offset
 
 
 class Painter:
@@ -143,7 +148,7 @@ def person(builder: SceneBuilder, owner: int, paint: Painter) -> None:
 def bicycle(builder: SceneBuilder, owner: int, paint: Painter) -> None:
     """A bicycle seen from its side: two filled wheels and a frame."""
     frame, tyre = paint('bicycle'), paint('tyre')
-    spokes = Material(tuple(0.5 * c + 60 for c in tyre.colour), kind=BARS, second=tyre.colour, period_u=0.22)
+    spokes = Material(darken(tyre.colour, 0.5, 60), kind=BARS, second=tyre.colour, period_u=0.22)
     for x in (-0.52, 0.52):
         builder.flat(owner, disc(x, 0.34, 0.36, 12), BICYCLE, tyre)
         builder.flat(owner, disc(x, 0.34, 0.25, 10), BICYCLE, spokes, layer=1)
@@ -201,7 +206,8 @@ def traffic_light(builder: SceneBuilder, owner: int, paint: Painter, x: float, y
     builder.flat(owner, rectangle(x - 0.2, y, x + 0.2, y + 1.05), LIGHT, paint('housing', roughness=0.4), depth=-0.1)
     lit = rng.integers(3)
     for k, bright in enumerate(((255, 50, 40), (255, 190, 40), (60, 240, 130))):
-        lamp = Material(tuple(c if k == lit else 0.22 * c + 10 for c in bright), roughness=0.0, emission=float(k == lit))
+        lamp = Material(bright if k == lit else darken(bright, 0.22, 10), roughness=0.0,
+                        emission=float(k == lit))
         builder.flat(owner, disc(x, y + 0.87 - 0.34 * k, 0.14, 8), LIGHT, lamp, depth=-0.11, layer=1)
 
 

@@ -23,8 +23,8 @@ _LIMIT_PX = 1 << 15
 class View:
     """A scene as one camera sees it at one time; arrays are per surface.
 
-    ``rotation`` (P, 3, 3) and ``translation`` (P, 3) map object to camera coordinates; ``rows`` and ``normal_over_d`` are
-    those of :func:`geometry.plane_maps` at a scale of one; row 0 is the sky.
+    ``rotation`` (P, 3, 3) and ``translation`` (P, 3) map object to camera coordinates; ``rows`` and ``normal_over_d``
+    are those of :func:`geometry.plane_maps` at a scale of one; row 0 is the sky.
     """
 
     scene: Scene
@@ -88,8 +88,8 @@ def rasterise(view: View, polygons: list[tuple[int, np.ndarray]], scale: int = 1
         scale: pixels drawn per image pixel along an axis; the image is ``scale`` times as large and aligned by area.
 
     Returns:
-        ``surface`` int32 (H * scale, W * scale), index of the surface seen, 0 = sky; ``inverse_depth`` float32 of the same
-        shape, 1 / metre, 0 at the sky.
+        ``surface`` int32 (H * scale, W * scale), index of the surface seen, 0 = sky; ``inverse_depth`` float32 of the
+        same shape, 1 / metre, 0 at the sky.
     """
     height, width = view.camera.height * scale, view.camera.width * scale
     surface = np.zeros((height, width), np.int32)

@@ -44,9 +44,9 @@ class Material:
 class Scene:
     """Arrays of a scene with P surfaces (surface 0 = sky) and N objects.
 
-    ``points`` (M, 3) holds the corners of all polygons, ``starts`` (P + 1,) where each begins; ``owner`` (P,) the object of
-    a surface; ``axis_u``, ``axis_v``, ``normal`` (P, 3) its frame; ``position``, ``velocity`` (N, 3), ``heading``,
-    ``yaw_rate`` (N,) the objects at time 0 (metres, metres a frame, radians, radians a frame).
+    ``points`` (M, 3) holds the corners of all polygons, ``starts`` (P + 1,) where each begins; ``owner`` (P,) the
+    object of a surface; ``axis_u``, ``axis_v``, ``normal`` (P, 3) its frame; ``position``, ``velocity`` (N, 3),
+    ``heading``, ``yaw_rate`` (N,) the objects at time 0 (metres, metres a frame, radians, radians a frame).
     """
 
     points: np.ndarray

@@ -16,8 +16,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .taxonomy import (CAMVID_IDS, CAMVID_VOID, CITYSCAPES_RAW_IDS, CITYSCAPES_RAW_VOID, GTA5_RAW_VOID, PALETTE,
-                       SYNTHIA_RAW_IDS, SYNTHIA_RAW_VOID, THINGS, train_to_raw)
+from .taxonomy import (
+    CAMVID_IDS,
+    CAMVID_VOID,
+    CITYSCAPES_RAW_IDS,
+    CITYSCAPES_RAW_VOID,
+    GTA5_RAW_VOID,
+    PALETTE,
+    SYNTHIA_RAW_IDS,
+    SYNTHIA_RAW_VOID,
+    THINGS,
+    train_to_raw,
+)
 
 Item = dict[str, np.ndarray]
 _CITIES = {'train': ('ashford', 'birchwick', 'coldwater', 'dunmere'), 'val': ('elmstead', 'foxhollow')}
@@ -150,7 +160,8 @@ def write_clip(root: str | os.PathLike[str], name: str, clip: Item) -> Path:
     Args:
         root: folder of the data set.
         name: name of the clip.
-        clip: as ``render_clip`` returns it. Labels hold train ids (255 = void), instances are uint16; ``flow/T.npz`` holds
+        clip: as ``render_clip`` returns it. Labels hold train ids (255 = void), instances are uint16; ``flow/T.npz``
+        holds
             ``flow`` float32 (H, W, 2), pixels (x, y) from frame T to T + 1, and ``visible`` bool (H, W).
 
     Returns:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class ClassSet:
         return len(self.classes)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(stem: str) -> dict[str, Any]:
     return json.loads((_FOLDER / f'{stem}.json').read_text(encoding='utf-8'))
 
@@ -76,7 +76,7 @@ def find_class_set(classes: tuple[str, ...] | list[str]) -> str | None:
     return next((name for name in list_class_sets() if get_class_set(name).classes == tuple(classes)), None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def get_label_map(taxonomy: str, class_set: str) -> dict[int, str]:
     """Maps raw label ids to class names.
 
@@ -101,7 +101,7 @@ def get_label_map(taxonomy: str, class_set: str) -> dict[int, str]:
     return {int(raw): name for raw, name in maps[via].items() if name in target.classes}
 
 
-@lru_cache(maxsize=None)
+@cache
 def get_label_lut(taxonomy: str, class_set: str) -> np.ndarray:
     """Builds the look-up table of a label map.
 
@@ -114,7 +114,7 @@ def get_label_lut(taxonomy: str, class_set: str) -> np.ndarray:
             the data set does not define. Raw 255 is ignored everywhere, the convention of converted labels.
     """
     classes = get_class_set(class_set).classes
-    lut = np.full(256, UNKNOWN, dtype=np.int16)
+    lut: np.ndarray = np.full(256, UNKNOWN, dtype=np.int16)
     lut[[int(raw) for raw in _load(taxonomy)['raw_names']]] = IGNORE
     lut[IGNORE] = IGNORE
     for raw, name in get_label_map(taxonomy, class_set).items():
@@ -123,10 +123,10 @@ def get_label_lut(taxonomy: str, class_set: str) -> np.ndarray:
     return lut
 
 
-@lru_cache(maxsize=None)
+@cache
 def identity_lut(num_classes: int) -> np.ndarray:
     """Returns the table for labels that are train ids already: int16 (256,), ids from C to 254 are -1."""
-    lut = np.full(256, UNKNOWN, dtype=np.int16)
+    lut: np.ndarray = np.full(256, UNKNOWN, dtype=np.int16)
     lut[:num_classes] = np.arange(num_classes)
     lut[IGNORE] = IGNORE
     lut.setflags(write=False)

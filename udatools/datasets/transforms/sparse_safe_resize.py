@@ -29,9 +29,9 @@ def _axis(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
             ``place`` (source,): destination pixel that each source centre falls into; ``offset`` (source,): distance of
             the two centres in units of 1 / (2 * source) destination pixels. All int64.
     """
-    sample = (2 * np.arange(target, dtype=np.int64) + 1) * source // (2 * target)
-    centre = (2 * np.arange(source, dtype=np.int64) + 1) * target
-    place = centre // (2 * source)
+    sample: np.ndarray = (2 * np.arange(target, dtype=np.int64) + 1) * source // (2 * target)
+    centre: np.ndarray = (2 * np.arange(source, dtype=np.int64) + 1) * target
+    place: np.ndarray = centre // (2 * source)
     offset = np.abs(centre - (2 * place + 1) * source)
     return sample, place, offset
 

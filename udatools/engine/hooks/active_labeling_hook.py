@@ -82,8 +82,8 @@ class ActiveLabelingHook(Hook):
         target = TargetSet(images.keys, [str(images.path(key)) for key in images.keys], metainfo['classes'],
                            metainfo['palette'], images.fingerprint())
         weights = {name: state_dict_digest(model.state_dict()) for name, model in models.items()}
-        result = ask_round(
-            RoundPlan(weights=weights, inference=repr(self.dataset['pipeline']), **self.plan), target, predict, self.selector, self.annotator, **self.paths)
+        plan = RoundPlan(weights=weights, inference=repr(self.dataset['pipeline']), **self.plan)
+        result = ask_round(plan, target, predict, self.selector, self.annotator, **self.paths)
         if result.unanswered:
             raise RuntimeError(f'{result.unanswered} images of the request in {result.request.root} have no answer; '
                                'answer them, then --resume: what is answered already is kept')

@@ -26,7 +26,8 @@ def load_frozen(model: Mapping[str, Any], checkpoint: str | Path) -> torch.nn.Mo
         FileNotFoundError: if there is no such checkpoint.
     """
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist; the stage that writes it must be finished first')
+        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist; the stage that writes it must be finished '
+                                'first')
     with torch.random.fork_rng(devices=[]):
         return build_predictor(dict(model), checkpoint)
 
@@ -73,6 +74,11 @@ class PseudoLabelHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Generate, or keep what is complete."""
+        self._generate()
+        release_memory()
+        restart_loader(runner)
+
+    def _generate(self) -> None:
         images = TargetImages(dict(self.dataset))
         model = load_frozen(self.model, self.checkpoint)
         classes = list(images.dataset.metainfo['classes'])
@@ -82,6 +88,3 @@ class PseudoLabelHook(Hook):
         generate_pseudo_labels(
             lambda i: predict_prob(model, images, i), images.keys, self.policy, PseudoLabelStore(self.out_dir),
             len(classes), input_hash=input_hash, class_names=classes)
-        del model
-        release_memory()
-        restart_loader(runner)

@@ -5,15 +5,12 @@ Kill it anywhere: what is done stays done, a half-done training goes on from its
 labelling is redone to the same result. Nothing random is carried in process state, so the numbers are those of an
 uninterrupted run.
 """
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, init_dist, is_distributed, is_main_process
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
@@ -23,6 +20,7 @@ from udatools.engine.results import ResultsFile
 from udatools.registry import RUNNERS
 
 from .checkpoints import list_checkpoints, newest_readable
+from .distributed import cpu_model_wrapper, init_distributed
 from .journal import DONE, RUNNING, Journal, JournalError, WorkDirLock
 from .stage_runner import StageRunner
 from .stages import Stage, config_digest, expand_stages, fill_placeholders, merge_stage_config
@@ -142,8 +140,7 @@ class StagedRunner:
             dict(type='ProgressHook', title=title, interval=cfg.get('progress', {}).get('interval', 50)),
             *cfg.get('custom_hooks', []),
         ]
-        if is_distributed() and not torch.cuda.is_available():
-            cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+        cfg.model_wrapper_cfg = cfg.get('model_wrapper_cfg') or cpu_model_wrapper()
         return cfg
 
     def _run_stage(self, stage: Stage) -> None:
@@ -192,24 +189,3 @@ def _from_main(value: Any) -> Any:
     holder = [value]
     broadcast_object_list(holder)
     return holder[0]
-
-
-def init_distributed(cfg: Config) -> None:
-    """Process group for ``cfg.launcher``; gloo where there is no accelerator (mmengine asks for CUDA)."""
-    launcher = cfg.get('launcher', 'none')
-    if launcher == 'none' or is_distributed():
-        return
-    if torch.cuda.is_available():
-        init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')))
-        return
-    if launcher == 'slurm':
-        os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
-        os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
-        os.environ.setdefault('LOCAL_RANK', os.environ['SLURM_LOCALID'])
-        os.environ.setdefault('MASTER_ADDR', os.environ.get('SLURM_LAUNCH_NODE_IPADDR', '127.0.0.1'))
-        os.environ.setdefault('MASTER_PORT', '29500')
-    elif launcher == 'mpi':
-        os.environ.setdefault('RANK', os.environ['OMPI_COMM_WORLD_RANK'])
-        os.environ.setdefault('WORLD_SIZE', os.environ['OMPI_COMM_WORLD_SIZE'])
-        os.environ.setdefault('LOCAL_RANK', os.environ['OMPI_COMM_WORLD_LOCAL_RANK'])
-    torch_dist.init_process_group('gloo')

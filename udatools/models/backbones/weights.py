@@ -80,8 +80,8 @@ def _download(file_name: str, folder: Path) -> Path:
 
 def _remedy(file_name: str) -> str:
     return (f'Put {file_name} into a folder and set UDATOOLS_WEIGHTS to it, or set UDATOOLS_WEIGHTS_MIRROR to an address that '
-            "has it, or give a path with --cfg-options model.segmentor.backbone.weights=/path/to/file.pth, or train from "
-            f"random weights on purpose with --cfg-options model.segmentor.backbone.weights={SCRATCH}")
+            "has it, or give a path with --cfg-options segmentor.backbone.weights=/path/to/file.pth, or train from "
+            f"random weights on purpose with --cfg-options segmentor.backbone.weights={SCRATCH}")
 
 
 def load_backbone_weights(backbone: nn.Module, weights: str) -> None:

@@ -1,0 +1,9 @@
+# AdaptSegNet, feature level: the discriminator sees the backbone's last features.
+model = dict(
+    type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
+    objectives=[
+        dict(type='SegmentationCE', name='source', domain='source'),
+        dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', space='feature',
+             weights='{cfg:adv_weights}'),
+    ])
+adv_weights = {'3': 0.001}

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluate a checkpoint: ``python tools/test.py WORK_DIR/final/config.py WORK_DIR/final/model.pth``.
+
+Takes an exported plain mmseg config as well as a training config with a stage's checkpoint.
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
+import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test set of its config')
+    parser.add_argument('config', help='exported final/config.py, or a training config')
+    parser.add_argument('checkpoint', help='final/model.pth, or stages/*/iter_*.pth')
+    parser.add_argument('--work-dir', help='where the log and metrics.json go (default: beside the checkpoint, in test/)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> int:
+    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
+    args = parse_args()
+    from udatools.engine.cli import evaluate, explain_error
+    try:
+        evaluate(args.config, args.checkpoint, work_dir=args.work_dir, options=args.cfg_options, launcher=args.launcher)
+    except Exception as error:
+        return explain_error(error)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

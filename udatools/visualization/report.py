@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a run: one self-contained HTML page and a few PNGs, made from the files of the work directory.
+
+The page loads nothing from anywhere: style, charts (SVG) and pictures (PNG) are in the file, there is no script, and it
+follows the light or dark theme of the reader. A piece whose files are missing is left out.
+"""
+import base64
+import math
+import os
+import tempfile
+from html import escape
+from pathlib import Path
+
+from udatools.visualization import charts
+from udatools.visualization.page import document, figure, section, table, tiles
+from udatools.visualization.panels import encode_png, hstack, panel_cells, vstack
+from udatools.visualization.run_data import Panel, RunData, Stage, load_panels, load_run
+from udatools.visualization.tables import common_suffix, human_count, human_seconds, percent
+
+__all__ = ['write_report']
+
+WIDE, NARROW = 980, 350
+CAPTIONS = {'image': 'image', 'prediction': 'prediction', 'mask': 'asked (inconsistency mask)', 'answer': 'answer'}
+
+
+def write_report(work_dir: str | Path, image_root: str | Path | None = None, max_panels: int = 8) -> Path:
+    """Write ``report/index.html`` and ``report/*.png`` into a work directory; replaces an earlier report.
+
+    Args:
+        work_dir (str | Path): the work directory of a run; ``results.json`` must be there.
+        image_root (str | Path | None): folder that the keys of the target images are relative to; None takes it from the
+            run's own config.
+        max_panels (int): at most this many images.
+
+    Returns:
+        Path: of the page.
+
+    Raises:
+        FileNotFoundError: there is no ``results.json``.
+        ValueError: ``results.json`` is damaged.
+    """
+    run = load_run(work_dir, image_root)
+    report_dir = run.work_dir / 'report'
+    report_dir.mkdir(parents=True, exist_ok=True)
+    for old in report_dir.glob('panel_*.png'):
+        old.unlink()
+    panels = load_panels(run, max_panels)
+    parts = [_headline(run), _curve(run), _classes(run), _answers(run), _panels(run, panels, report_dir), _cost(run),
+             _settings(run)]
+    page = document(f'{run.name}: report', run.name, _subtitle(run), [part for part in parts if part])
+    path = report_dir / 'index.html'
+    _write_atomic(path, page.encode('utf-8'))
+    from udatools.visualization.overview import write_overview
+    write_overview(run, report_dir / 'curve.png')
+    return path
+
+
+def _write_atomic(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader never sees half of it."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f'.{path.name}.', delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+def baseline_labels(run: RunData) -> dict[str, str]:
+    """Baseline name -> what the report calls it: without the ending that the run's name shares, words apart."""
+    suffix = common_suffix([run.name, *[baseline.name for baseline in run.baselines]])
+    labels = {}
+    for baseline in run.baselines:
+        text = baseline.name.removesuffix(suffix).replace('_', ' ')
+        if len(set(baseline.seeds)) > 1:
+            text += f' (mean of {len(set(baseline.seeds))} seeds)'
+        labels[baseline.name] = text
+    return labels
+
+
+def stage_label(stage: Stage, run: RunData) -> str:
+    """What the report calls a stage: ``round 2`` for the result of a round, else its own name with words apart."""
+    if stage.round and stage in run.rounds:
+        return f'round {stage.round}'
+    return stage.name.replace('_', ' ')
+
+
+def _number(value: float, digits: int = 1) -> str:
+    return f'{value:.{digits}f}' if math.isfinite(value) else '–'
+
+
+def _points(count: int) -> str:
+    return human_count(count) if count else '–'
+
+
+# -- sections ------------------------------------------------------------------------------------------------------
+
+
+def _subtitle(run: RunData) -> str:
+    pieces = [f'{len(run.classes)} classes'] if run.classes else []
+    pieces += [f'protocol {run.protocol}'] if run.protocol else []
+    pieces += [f'seed {run.seed}'] if run.seed is not None else []
+    done = run.final.round if run.final else 0
+    pieces += [f'{done} labelling round{"s" if done != 1 else ""}'] if done else []
+    return ' · '.join(pieces)
+
+
+def _headline(run: RunData) -> str:
+    final = run.final
+    if final is None:
+        return section('No result yet', '<p>No stage has been evaluated.</p>')
+    items = [('mIoU on the target', _number(final.miou), stage_label(final, run))]
+    if final.portion:
+        images = [request.get('images') for request in run.requests.values() if request.get('images')]
+        of = f' in {images[-1]:,} images' if images else ''
+        items.append(('labelled', percent(final.portion), f'{human_count(final.pixels)} pixels{of}'))
+    supervised = run.supervised
+    if supervised is not None and supervised.miou > 0:
+        items.append(('of fully supervised', f'{final.miou / supervised.miou:.1%}',
+                      f'{_number(supervised.miou)} mIoU with every label'))
+    source_only = run.source_only
+    if source_only is not None and math.isfinite(source_only) and not (len(run.stages) == 1 and not run.baselines):
+        items.append(('over source only', f'{final.miou - source_only:+.1f}', f'points of mIoU, from {_number(source_only)}'))
+    if final.seconds:
+        items.append(('labelling time', human_seconds(final.seconds), f'{human_count(final.points)} points' if final.points
+                      else 'estimated or measured per answer'))
+    return tiles(items)
+
+
+def _curve(run: RunData) -> str:
+    labels = baseline_labels(run)
+    baselines = {labels[baseline.name]: baseline.miou for baseline in run.baselines}
+    rounds = run.rounds
+    if any(stage.portion for stage in run.stages):
+        points = [charts.Point(stage_label(stage, run), stage.portion, stage.miou, main=stage in rounds)
+                  for stage in run.stages]
+        drawn = figure(charts.learning_curve(points, baselines, WIDE, 400), charts.learning_curve(points, baselines, NARROW, 330))
+        return section('Accuracy against labels', drawn, 'Each point is an evaluated stage; dashed lines are baselines.')
+    values = {stage_label(stage, run): stage.miou for stage in run.stages} | baselines
+    if not any(math.isfinite(value) for value in values.values()):
+        return ''
+    run_label = stage_label(run.stages[-1], run) if run.stages else ''
+    drawn = figure(charts.value_bars(values, run_label, WIDE), charts.value_bars(values, run_label, NARROW))
+    return section('Accuracy', drawn, 'mIoU of every evaluated stage of this run and of the baselines.')
+
+
+def _classes(run: RunData) -> str:
+    """The table of IoU by class and stage, shaded by value."""
+    stages = [stage for stage in run.stages if stage.iou]
+    labels = baseline_labels(run)
+    columns = [(stage_label(stage, run), stage.iou, stage.miou) for stage in stages]
+    columns += [(labels[baseline.name], baseline.iou, baseline.miou) for baseline in run.baselines if baseline.iou]
+    if not columns:
+        return ''
+    names = [name for name in run.classes if any(name in iou for _, iou, _ in columns)]
+    names += [name for name in dict.fromkeys(key for _, iou, _ in columns for key in iou) if name not in names]
+    gain = len(stages) > 1
+    header = ['class', *[label for label, _, _ in columns[:len(stages)]], *(['gain'] if gain else []),
+              *[label for label, _, _ in columns[len(stages):]]]
+
+    def cell(index: int, value: float) -> str:
+        edge = ' edge' if index == len(stages) and stages else ''
+        if not math.isfinite(value):
+            return f'<td class="none{edge}">–</td>'
+        return f'<td class="heat{edge}" style="--v:{max(0.0, value) / 100:.3f}">{_number(value)}</td>'
+
+    def cells(values: list[float]) -> list[str]:
+        shaded = [cell(index, value) for index, value in enumerate(values)]
+        if gain:
+            change = values[len(stages) - 1] - values[0]
+            css = 'up' if change > 0.05 else 'down' if change < -0.05 else ''
+            text = f'{change:+.1f}' if math.isfinite(change) else '–'
+            shaded.insert(len(stages), f'<td class="gain {css}">{text}</td>')
+        return shaded
+
+    rows = [[f'<th scope="row">{_swatch(run, name)}{escape(name)}</th>', *cells([iou.get(name, math.nan) for _, iou, _ in columns])]
+            for name in names]
+    mean = ['<th scope="row">mean</th>', *cells([miou for _, _, miou in columns])]
+    note = 'IoU in percent; darker is higher.' + (' Gain: the last stage over the first.' if gain else '')
+    return section('Classes', table(header, rows, foot=mean, first_baseline=len(stages) + (1 if gain else 0) + 1
+                                    if len(columns) > len(stages) else None), note)
+
+
+def _swatch(run: RunData, name: str) -> str:
+    if name not in run.classes:
+        return ''
+    red, green, blue = run.palette[run.classes.index(name)]
+    return f'<i class="swatch" style="background:rgb({red},{green},{blue})"></i>'
+
+
+def _answers(run: RunData) -> str:
+    counts = run.round_class_pixels()
+    if not counts:
+        return ''
+    shares = [(number, {name: count / sum(row.values()) for name, count in row.items()}) for number, row in counts]
+    if len(shares) > 6:
+        shares = shares[-6:]
+    frequency = {name: share for name, share in run.class_frequency.items() if name in run.classes}
+    drawn = figure(charts.class_bars(shares, frequency, run.classes, WIDE),
+                   charts.class_bars(shares, frequency, run.classes, NARROW))
+    keys = ''.join(
+        f'<span><i class="swatch round" style="opacity:{1.0 if len(shares) == 1 else 0.35 + 0.65 * i / (len(shares) - 1):.2f}">'
+        f'</i>round {number}</span>' for i, (number, _) in enumerate(shares))
+    if frequency:
+        keys += f'<span><i class="swatch tick"></i>{escape(run.frequency_source)}</span>'
+    note = 'Share of each class in the answers of each round.'
+    if frequency:
+        note += ' The factor compares the last round with the frequency: above 1, the class was asked more often than it occurs.'
+    return section('What was asked', f'<div class="key">{keys}</div>{drawn}', note)
+
+
+def _panels(run: RunData, panels: list[Panel], report_dir: Path) -> str:
+    rows, pictures = [], []
+    for index, panel in enumerate(panels):
+        cells = panel_cells(run.palette, panel.image, panel.prediction, panel.mask, panel.answer)
+        if not cells:
+            continue
+        _write_atomic(report_dir / f'panel_{index:02d}.png', encode_png(hstack(list(cells.values()))))
+        pictures.append(hstack(list(cells.values())))
+        images = ''.join(
+            f'<figure><img alt="{escape(CAPTIONS[name])} of {escape(panel.key, quote=True)}" width="{cell.shape[1]}" '
+            f'height="{cell.shape[0]}" src="data:image/png;base64,{base64.b64encode(encode_png(cell)).decode("ascii")}">'
+            f'<figcaption>{escape(CAPTIONS[name])}</figcaption></figure>' for name, cell in cells.items())
+        title = f'<b>round {panel.round}</b> <span>{escape(panel.key)}</span>'
+        if panel.mask is not None:
+            title += f' <span>{panel.asked_pixels:,} pixels asked, {percent(panel.asked_pixels / panel.mask.size)}</span>'
+        rows.append(f'<div class="panel"><div class="panel-title">{title}</div><div class="cells">{images}</div></div>')
+    if not rows:
+        return ''
+    _write_atomic(report_dir / 'panels.png', encode_png(vstack(pictures)))
+    legend = ''.join(f'<span>{_swatch(run, name)}{escape(name)}</span>' for name in run.classes)
+    return section('Questions and answers', f'<div class="key">{legend}</div>' + ''.join(rows),
+                   'Single pixels are thickened to be seen. The prediction is that of the model that asked.')
+
+
+def _cost(run: RunData) -> str:
+    """The table of labelling cost by round, against labelling everything."""
+    asked = [stage for stage in run.rounds if stage.pixels or stage.points]
+    if not asked:
+        return ''
+    rows = []
+    before = Stage('', 0, 0.0, {})
+    for stage in asked:
+        rows.append([f'<th scope="row">round {stage.round}</th>'] + [f'<td>{text}</td>' for text in (
+            human_count(stage.pixels - before.pixels), percent(max(0.0, stage.portion - before.portion)),
+            _points(stage.points - before.points), human_seconds(stage.seconds - before.seconds), _number(stage.miou))])
+        before = stage
+    last = asked[-1]
+    foot = ['<th scope="row">all rounds</th>'] + [f'<td>{text}</td>' for text in (
+        human_count(last.pixels), percent(last.portion), _points(last.points), human_seconds(last.seconds), _number(last.miou))]
+    request = next((request for request in reversed(run.requests.values()) if request.get('images')), None)
+    total = request.get('total_pixels') if request else last.pixels / last.portion if last.portion else None
+    supervised = run.supervised
+    note = 'Seconds are those recorded with the answers: measured for people, a model for the oracle.'
+    if total:
+        from udatools.active.costs import CostModel
+        image_seconds = CostModel().image_seconds
+        seconds = image_seconds * request['images'] if request else math.nan
+        rows.append(['<th scope="row">full labelling</th>'] + [f'<td>{text}</td>' for text in (
+            human_count(total), '100%', '–', human_seconds(seconds), _number(supervised.miou if supervised else math.nan))])
+        if request and seconds:
+            note += (f' Full labelling: {request["images"]:,} images at {human_seconds(image_seconds)} each, the figure for '
+                     f'Cityscapes; this run took {percent(min(1.0, last.seconds / seconds))} of it.')
+    full = rows.pop() if total else None
+    return section('Cost of the labels', table(['round', 'pixels', 'share', 'points', 'time', 'mIoU'], rows, foot=foot, after=full), note)
+
+
+def _settings(run: RunData) -> str:
+    from udatools.compat import installed_versions
+    from udatools.version import __version__
+    journal = run.journal.get('stages') or {}
+    pairs = [('run', run.name), ('seed', '–' if run.seed is None else str(run.seed)), ('protocol', run.protocol or '–')]
+    final = run.raw.get('final') or {}
+    if isinstance(final, dict):
+        pairs += [(f'final {name}', str(path)) for name, path in final.items() if path]
+    seconds = {name: record.get('seconds') for name, record in journal.items()
+               if isinstance(record, dict) and record.get('seconds')}
+    if seconds:
+        pairs.append(('training time', human_seconds(sum(seconds.values()))))
+        pairs.append(('by stage', ', '.join(f'{name} {human_seconds(value)}' for name, value in seconds.items())))
+    versions = {'udatools': __version__} | installed_versions()
+    pairs.append(('versions', ', '.join(f'{name} {version}' for name, version in versions.items())))
+    body = ''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in pairs)
+    return section('Settings', f'<dl>{body}</dl>')
