@@ -4,6 +4,7 @@
 Importing the package checks the environment (:mod:`udatools.compat`) and registers every component into the
 registries of mmseg, so that ``custom_imports = dict(imports=['udatools'])`` is all that a config needs.
 """
+
 import importlib as _importlib
 import importlib.util as _util
 
@@ -19,6 +20,7 @@ for _name in ('datasets', 'models', 'engine', 'evaluation', 'pseudo_labels', 'ac
             _importlib.import_module(f'{__name__}.{_name}')
         except Exception as _error:  # TEMPORARY: half-written packages of colleagues
             import traceback
+
             traceback.print_exc(limit=-3)
             print(f'TEMPORARY: udatools.{_name} failed to import: {_error!r}')
 

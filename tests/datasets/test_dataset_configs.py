@@ -39,8 +39,8 @@ def shrunk(cfg):
 
 def test_pieces(loaded):
     assert loaded.num_classes == len(get_class_set(loaded.classes)) and len(loaded.crop_size) == 2
-    for piece in ('source_train', 'target_train', 'target_train_labelled', 'target_images', 'target_val', 'test_pipeline',
-                  'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator'):
+    for piece in ('source_train', 'target_train', 'target_train_labelled', 'target_images', 'target_val',
+                  'test_pipeline', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator'):
         assert piece in loaded
     assert loaded.target_train.labelled is False and loaded.target_images.labelled is False
     assert loaded.train_dataloader.dataset.source == loaded.source_train
@@ -88,7 +88,7 @@ def test_sizes_are_those_of_the_papers(loaded):
     assert 'round_up=False' in text
 
 
-@pytest.mark.skipif('UDATOOLS_REAL_DATA' not in os.environ, reason='set UDATOOLS_REAL_DATA to a real CARLA / CamVid pair')
+@pytest.mark.skipif('UDATOOLS_REAL_DATA' not in os.environ, reason='UDATOOLS_REAL_DATA is not set')
 def test_real_pair():
     cfg = Config.fromfile(FOLDER / 'carla2camvid.py')
     loader = dict(cfg.train_dataloader, num_workers=0, persistent_workers=False)

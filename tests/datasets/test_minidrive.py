@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from udatools.datasets.minidrive import render_clip, render_label, render_still
 from udatools.datasets.minidrive.geometry import Camera, clip_near, motion_homographies, object_to_camera, plane_maps
 from udatools.datasets.minidrive.rasteriser import look, rasterise, visible_polygons
-from udatools.datasets.minidrive.render import exact_flow, make_shot, render_view
+from udatools.datasets.minidrive.render import _visible, exact_flow, make_shot, render_view
 from udatools.datasets.minidrive.scene import Material, SceneBuilder
 from udatools.datasets.minidrive.taxonomy import CLASSES, THINGS, VOID
 
@@ -127,7 +127,7 @@ def test_rasteriser_agrees_with_ray_casting():
     inner = cv2.erode(as_float, kernel) == cv2.dilate(as_float, kernel)
     rng = np.random.default_rng(0)
     rows, columns = np.nonzero(inner)
-    picks = rng.permutation(len(rows))[:60]
+    picks = rng.permutation(len(rows))[:40]
     for row, column in zip(rows[picks], columns[picks]):
         assert surface[row, column] == _ray_cast(view, row, column), (row, column)
     assert ((inverse == 0) == (surface == 0)).all()
@@ -196,7 +196,7 @@ def test_bad_arguments_are_named(arguments, text):
 
 def test_every_class_is_common_enough_in_the_real_domain():
     """Each class in at least 8 % of the target training images; rare ones rare, thin ones thin."""
-    labels = [render_label('real', index) for index in range(150)]
+    labels = [render_label('real', index) for index in range(120)]
     images = np.array([[(label == k).any() for k in range(19)] for label in labels]).mean(0)
     pixels = np.array([[(label == k).mean() for k in range(19)] for label in labels]).mean(0)
     assert images.min() >= 0.08, dict(zip(CLASSES, images.round(2)))
@@ -207,24 +207,18 @@ def test_every_class_is_common_enough_in_the_real_domain():
     assert pixels[CLASSES.index('road')] > 0.2
 
 
-def test_colours_do_not_transfer_between_the_domains():
-    """Nearest class mean in (colour, row): fitted on sim it loses much of what it has when fitted on real."""
-    stuff = [0, 1, 2, 8, 10, 13]
-
-    def pixels(domain, split):
-        items = [render_still(domain, index, split, size=(128, 64)) for index in range(12)]
-        colour = np.concatenate([item['image'].reshape(-1, 3) for item in items]).astype(float)
-        label = np.concatenate([item['label'].ravel() for item in items])
-        return colour, label
-
-    def balanced_accuracy(fit, test):
-        means = np.array([fit[0][fit[1] == k].mean(0) for k in stuff])
-        guess = ((test[0][:, None] - means) ** 2).sum(-1).argmin(1)
-        return np.mean([(guess[test[1] == k] == j).mean() for j, k in enumerate(stuff)])
-
-    test = pixels('real', 'val')
-    within, across = balanced_accuracy(pixels('real', 'train'), test), balanced_accuracy(pixels('sim', 'train'), test)
-    assert within - across > 0.1, (within, across)
+def test_domains_look_different():
+    """sim is saturated and clean; real is dull, with grain on every surface. (Training shows what that gap costs.)"""
+    saturation, grain = {}, {}
+    for domain in ('sim', 'real'):
+        items = [render_still(domain, index, size=(128, 64)) for index in range(10)]
+        pictures = [item['image'].astype(float) for item in items]
+        saturation[domain] = np.mean([(p.max(-1) - p.min(-1)).mean() for p in pictures])
+        steps = [np.abs(np.diff(p, axis=1))[(item['label'][:, 1:] == 0) & (item['label'][:, :-1] == 0)]
+                 for p, item in zip(pictures, items)]
+        grain[domain] = np.median(np.concatenate(steps))
+    assert saturation['sim'] > 1.5 * saturation['real'], saturation
+    assert grain['sim'] < 1.5 and grain['real'] > 2 * grain['sim'] + 1, grain
 
 
 # ---------------------------------------------------------------------------------------------------------------- clips
@@ -321,6 +315,38 @@ def test_points_that_leave_the_picture_are_not_visible(clip):
     y = np.arange(96)[:, None] + clip['flow'][0][..., 1]
     outside = (x < -0.5) | (x > 191.5) | (y < -0.5) | (y > 95.5)
     assert outside.any() and not clip['visible'][0][outside].any()
+
+
+def _card_before_a_wall():
+    """A card of 2 m x 2 m at 10 m, moving 0.5 m a frame to the right, before a wall at 20 m; f = 100, camera still."""
+    builder, material = SceneBuilder(), Material((100.0, 100.0, 100.0))
+    wall = builder.add_object(0.0, 20.0)
+    builder.flat(wall, [(-30, -30), (-30, 30), (30, 30), (30, -30)], 2, material)
+    card = builder.add_object(0.0, 10.0, velocity=(0.5, 0.0))
+    builder.flat(card, [(-1, -1), (-1, 1), (1, 1), (1, -1)], 13, material)
+    camera = Camera(101, 61, 100.0, 30.0, (0.0, 0.0, 0.0))
+    views = [look(builder.build(), camera, t) for t in (0, 1)]
+    return views, [rasterise(view, visible_polygons(view)) for view in views]
+
+
+def test_flow_of_a_moving_card_by_hand():
+    """0.5 m at 10 m with f = 100 is 5 px; the wall stands still."""
+    views, ((surface, _), _) = _card_before_a_wall()
+    flow, inverse_depth = exact_flow(views[0], surface, views[1])
+    label = views[0].scene.label[surface]
+    assert (label[20:41, 40:61] == 13).all() and (label == 13).sum() == 21 * 21
+    assert flow[label == 13] == pytest.approx(np.tile([5.0, 0.0], (21 * 21, 1)), abs=1e-4)
+    assert np.abs(flow[label == 2]).max() < 1e-4
+    assert inverse_depth[30, 50] == pytest.approx(0.1) and inverse_depth[0, 0] == pytest.approx(0.05)
+
+
+def test_only_what_the_card_covers_next_is_not_visible():
+    """The card spans columns 40..60 and then 45..65: the wall at columns 61..65 is hidden in the next frame."""
+    views, ((surface, _), (next_surface, next_depth)) = _card_before_a_wall()
+    seen = _visible(*exact_flow(views[0], surface, views[1]), surface, next_surface, next_depth)
+    expected = np.ones((61, 101), bool)
+    expected[20:41, 61:66] = False
+    assert (seen == expected).all()
 
 
 def test_clip_needs_two_frames():

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from udatools.datasets.minidrive import generate, generate_minidrive, render_clip, render_still
-from udatools.datasets.minidrive.taxonomy import THINGS
+from udatools.datasets.minidrive.taxonomy import CAMVID_IDS, CAMVID_VOID, THINGS, train_to_raw
 from udatools.datasets.minidrive.writers import FORMATS, instance_ids, write_atomic, write_clip
 
 SMALL = (96, 48)
@@ -93,6 +93,13 @@ def test_camvid_labels_hold_eleven_classes_and_unlabelled(written):
     names = {0: 3, 1: 4, 2: 1, 3: 1, 4: 7, 5: 2, 6: 6, 7: 6, 8: 5, 9: 5, 10: 0, 11: 9, 12: 10, 13: 8, 14: 8, 15: 8,
              16: 8, 17: 10, 18: 10, 255: 11}
     assert (np.vectorize(names.get)(item['label']) == raw).all()
+
+
+def test_camvid_table():
+    """sky building pole road pavement tree sign fence car pedestrian bicyclist."""
+    expected = [3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10]
+    table = train_to_raw(CAMVID_IDS, CAMVID_VOID)
+    assert table[:19].tolist() == expected and set(table[19:]) == {11}
 
 
 def test_clip_round_trip(tmp_path):

@@ -86,7 +86,8 @@ def test_no_labelled_point_is_lost_unless_two_share_a_pixel(label, shape):
     out = resize_label(label, shape)
     cells = {}
     for y, x in zip(*np.nonzero(label != 255)):
-        cells.setdefault((place(y, label.shape[0], shape[0]), place(x, label.shape[1], shape[1])), []).append(label[y, x])
+        at = place(y, label.shape[0], shape[0]), place(x, label.shape[1], shape[1])
+        cells.setdefault(at, []).append(label[y, x])
     for at, values in cells.items():
         assert out[at] in values
     assert set(np.unique(out)) <= set(np.unique(label))

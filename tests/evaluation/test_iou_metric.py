@@ -123,8 +123,7 @@ def test_a_16_class_model_under_its_protocols():
     wall = classes.index('wall')
     pairs = [(np.array([[0, wall, 1]]), np.array([[0, 0, wall]]))]
     assert run(pairs, classes=classes, protocol='synthia13')['IoU/road'] == pytest.approx(50)
-    with pytest.raises(ValueError, match="'cityscapes19' reports.*16 classes lacks: terrain, truck, train; choose one of: "
-                       'synthia16, synthia13'):
+    with pytest.raises(ValueError, match='16 classes lacks: terrain, truck, train; choose one of: synthia16'):
         run(pairs, classes=classes)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pseudo-labels of a set: equal to a literal loop, to any number of ranks, and to themselves after a kill."""
+import errno
 import json
 
 import cv2
@@ -120,6 +121,26 @@ def test_an_error_on_one_rank_ends_all_ranks(tmp_path, predictions, keys, run_ra
     errors = [error for _, error in run_ranks(work)]
     assert 'OSError: frame_3.png is truncated' in errors[1]
     assert 'rank 1 failed' in errors[0] and 'frame_3.png is truncated' in errors[0]
+    assert not (tmp_path / 'out' / 'done.json').exists()
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize('world', [1, 2])
+def test_a_full_disk_is_named_on_every_rank(tmp_path, predictions, keys, run_ranks, world):
+
+    def work(rank):
+
+        class FullStore(PseudoLabelStore):
+
+            def write(self, key, label, confidence):
+                if key == keys[0]:
+                    raise OSError(errno.ENOSPC, f'cannot write {key}.png: the disk is full')
+                super().write(key, label, confidence)
+
+        generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(), FullStore(tmp_path / 'out'), 4)
+
+    errors = [error for _, error in run_ranks(work, world)]
+    assert all('frame_0.png: the disk is full' in error for error in errors) and len(errors) == world
     assert not (tmp_path / 'out' / 'done.json').exists()
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A made-up work directory with the files that a real run leaves, for the tests of the report."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,12 @@ def street(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     height, width = SIZE
     label = np.full(SIZE, 2, np.uint8)
-    label[height // 3:height // 2 + 6] = 1
-    label[height // 2 + 4:] = 0
+    label[height // 3 : height // 2 + 6] = 1
+    label[height // 2 + 4 :] = 0
     for class_id, count, size in ((3, 3, (8, 16)), (4, 2, (12, 4)), (5, 3, (24, 1))):
         for _ in range(count):
             y, x = rng.integers(height // 3, height - size[0]), rng.integers(0, width - size[1])
-            label[y:y + size[0], x:x + size[1]] = class_id
+            label[y : y + size[0], x : x + size[1]] = class_id
     image = np.asarray(PALETTE, np.uint8)[label].astype(np.int64) + rng.integers(-25, 25, (*SIZE, 3)) + 30
     return np.clip(image, 0, 255).astype(np.uint8), label
 
@@ -35,9 +36,16 @@ def results(rounds: int = ROUNDS, name: str = 'spl_toy') -> dict:
     def iou(mean: float) -> dict[str, float]:
         return {c: round(min(99.0, max(0.0, mean + 34 - 13.6 * i)), 2) for i, c in enumerate(CLASSES)}
 
-    stages = [dict(name=stage, round=0, metrics=dict(mIoU=mean, IoU=iou(mean)),
-                   labelled=dict(pixels=0, portion=0.0, points=0, seconds=0.0, classes={}), checkpoint=f'stages/{stage}.pth')
-              for stage, mean in (('source', 31.2), ('warmup', 36.41))]
+    stages = [
+        dict(
+            name=stage,
+            round=0,
+            metrics=dict(mIoU=mean, IoU=iou(mean)),
+            labelled=dict(pixels=0, portion=0.0, points=0, seconds=0.0, classes={}),
+            checkpoint=f'stages/{stage}.pth',
+        )
+        for stage, mean in (('source', 31.2), ('warmup', 36.41))
+    ]
     for number in range(1, rounds + 1):
         pixels = 137 * number
         classes = dict(zip(CLASSES, np.diff(np.linspace(0, pixels, len(CLASSES) + 1).astype(int)).tolist()))
@@ -45,14 +53,32 @@ def results(rounds: int = ROUNDS, name: str = 'spl_toy') -> dict:
             classes['pole'] += 7
             pixels += 7
         mean = [48.3, 51.05, 52.37][number - 1]
-        stages.append(dict(
-            name=f'round{number}_main', round=number, metrics=dict(mIoU=mean, IoU=iou(mean)),
-            labelled=dict(pixels=pixels, portion=pixels / total, points=0, seconds=1210.0 * number, classes=classes),
-            checkpoint=f'stages/round{number}_main.pth'))
-    baselines = [dict(name=f'{key}_toy', seed=0, metrics=dict(mIoU=mean, IoU=iou(mean)))
-                 for key, mean in (('source_only', 31.2), ('adaptsegnet', 36.9), ('supervised', 53.5))]
-    return dict(schema_version=1, name=name, seed=0, protocol='toy6', classes=CLASSES, palette=PALETTE, stages=stages,
-                baselines=baselines, final=dict(checkpoint='final/model.pth', config='final/config.py'))
+        stages.append(
+            dict(
+                name=f'round{number}_main',
+                round=number,
+                metrics=dict(mIoU=mean, IoU=iou(mean)),
+                labelled=dict(
+                    pixels=pixels, portion=pixels / total, points=0, seconds=1210.0 * number, classes=classes
+                ),
+                checkpoint=f'stages/round{number}_main.pth',
+            )
+        )
+    baselines = [
+        dict(name=f'{key}_toy', seed=0, metrics=dict(mIoU=mean, IoU=iou(mean)))
+        for key, mean in (('source_only', 31.2), ('adaptsegnet', 36.9), ('supervised', 53.5))
+    ]
+    return dict(
+        schema_version=1,
+        name=name,
+        seed=0,
+        protocol='toy6',
+        classes=CLASSES,
+        palette=PALETTE,
+        stages=stages,
+        baselines=baselines,
+        final=dict(checkpoint='final/model.pth', config='final/config.py'),
+    )
 
 
 def write_png(path: Path, array: np.ndarray) -> None:
@@ -62,8 +88,14 @@ def write_png(path: Path, array: np.ndarray) -> None:
 
 
 @pytest.fixture
+def toy_results() -> dict:
+    """The content of the fake run's ``results.json``."""
+    return results()
+
+
+@pytest.fixture
 def fake_run(tmp_path: Path) -> Callable[..., Path]:
-    """``fake_run(rounds=3, name='spl_toy')`` writes a complete work directory and returns it; images lie in ../images."""
+    """``fake_run(rounds=3, name='spl_toy')`` writes a work directory and returns it; images lie in ../images."""
 
     def make(rounds: int = ROUNDS, name: str = 'spl_toy') -> Path:
         work_dir, images = tmp_path / 'run', tmp_path / 'images'
@@ -86,8 +118,9 @@ def fake_run(tmp_path: Path) -> Callable[..., Path]:
                 write_png(folder / 'predictions' / f'{key}.png', np.roll(label, 3, axis=1))
                 rows.append(dict(key=key, path=f'{key}.png', height=SIZE[0], width=SIZE[1], asked=int(asked.sum())))
             (folder / 'items.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8')
-            (folder / 'request.json').write_text(json.dumps(dict(
-                round=number, images=IMAGES, total_pixels=IMAGES * SIZE[0] * SIZE[1])), encoding='utf-8')
+            (folder / 'request.json').write_text(
+                json.dumps(dict(round=number, images=IMAGES, total_pixels=IMAGES * SIZE[0] * SIZE[1])), encoding='utf-8'
+            )
         for key, answer in answers.items():
             if rounds:
                 write_png(work_dir / 'labels' / f'{key}.png', answer)

@@ -8,7 +8,7 @@ what a selection depends on (weights, selector, data, answers of *earlier* round
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -162,22 +162,31 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
     if request is None:
         raise RuntimeError(f'{request_dir}/request.json is not visible on rank {rank}; all ranks need one shared disk')
 
-    def answer() -> tuple[int, dict[str, Any]]:
+    def answer() -> Generator[None, None, tuple[int, dict[str, Any]]]:
         with LabelLedger(ledger_path) as ledger:
-            unanswered = record_answers(ledger, request, annotator)
-            ledger.export_labels(label_dir)
+            unanswered = yield from answer_steps(ledger, request, annotator)
+            for start in range(0, len(target.keys), BATCH):
+                ledger.export_labels(label_dir, target.keys[start:start + BATCH])
+                yield
             ledger.checkpoint()
             return unanswered, ledger.spent()
 
-    unanswered, totals = _on_rank0(answer)
+    unanswered, totals = _steps_on_rank0(answer)
     if rank == 0:
         shutil.rmtree(request_dir / 'candidates', ignore_errors=True)
     barrier()
     return RoundResult(request, not complete, unanswered, totals)
 
 
-def record_answers(ledger: LabelLedger, request: Request, annotator: Annotator) -> int:
-    """Let the annotator answer what is open and store it batch by batch; returns the images left unanswered."""
+def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator) -> Generator[None, None, int]:
+    """Let the annotator answer what is open and store it batch by batch.
+
+    Yields:
+        None: after every batch.
+
+    Returns:
+        int: images left unanswered.
+    """
     header = request.header
     ledger.open_campaign(
         dict(run=header['run'], classes=header['classes'], ignore_index=header['ignore_index'],
@@ -193,6 +202,7 @@ def record_answers(ledger: LabelLedger, request: Request, annotator: Annotator) 
         ledger.record(request, batch)
         answered += len(batch)
         print_log(f'labels: {len(done) + answered}/{len(done) + len(left)} images answered', logger='current')
+        yield
     return len(left) - answered
 
 
@@ -358,3 +368,20 @@ def _on_all(work: Callable[[], Any]) -> list[Any]:
 def _on_rank0(work: Callable[[], Any]) -> Any:
     """Run on rank 0 and give every rank its result; an error there is raised on all."""
     return _on_all(work if get_rank() == 0 else lambda: None)[0]
+
+
+def _steps_on_rank0(work: Callable[[], Generator[None, None, Any]]) -> Any:
+    """Like :func:`_on_rank0` for long work: the ranks meet at every step, so that none waits into a timeout."""
+    steps = work() if get_rank() == 0 else None
+
+    def advance() -> tuple[bool, Any]:
+        try:
+            next(steps)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return True, stop.value
+        return False, None
+
+    finished, value = False, None
+    while not finished:
+        finished, value = _on_rank0(advance)
+    return value

@@ -288,9 +288,9 @@ class LabelLedger:
         row = self._db.execute(f'SELECT {columns}, COUNT(DISTINCT key) FROM answers{where}', values).fetchone()
         return dict(zip((*SPENT_COLUMNS, 'images'), row))
 
-    def class_histogram(self, round: int | None = None) -> dict[int, int]:
-        """Answered pixels per train id (void left out), of one round or all."""
-        where, values = ('', ()) if round is None else (' WHERE round = ?', (round, ))
+    def class_histogram(self, round: int | None = None, *, before_round: int | None = None) -> dict[int, int]:
+        """Answered pixels per train id (void left out), of one round, of those before one, or of all."""
+        where, values = _before(before_round) if round is None else (' WHERE round = ?', (round, ))
         total: dict[int, int] = {}
         for (text, ) in self._db.execute(f'SELECT histogram FROM answers{where}', values):
             for class_id, count in json.loads(text).items():

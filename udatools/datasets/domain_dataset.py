@@ -45,7 +45,7 @@ class DomainDataset(BaseSegDataset):
         test_mode (bool): As in mmengine. Default: False.
         indices (int | Sequence[int], optional): As in mmengine.
         lazy_init (bool): As in mmengine. Default: False.
-        serialize_data (bool): As in mmengine. Default: True.
+        serialize_data (bool): As in mmengine, but off by default: lists here are short, and mmengine collects garbage for it.
 
     Raises:
         DatasetLayoutError: If the root, the split or any needed file is missing; says which tree was expected.
@@ -69,12 +69,12 @@ class DomainDataset(BaseSegDataset):
                  test_mode: bool = False,
                  indices: int | Sequence[int] | None = None,
                  lazy_init: bool = False,
-                 serialize_data: bool = True) -> None:
+                 serialize_data: bool = False) -> None:
         if not data_root:
             raise ValueError(f'{type(self).__name__} got data_root={data_root!r}; give the root folder of the data set')
         if labelled and label_dir is not None:
-            raise ValueError(f'{type(self).__name__} got labelled=True and label_dir={str(label_dir)!r}; labels come from '
-                             'one place: set labelled=False to train on the label PNGs of label_dir')
+            raise ValueError(f'{type(self).__name__} got labelled=True and label_dir={str(label_dir)!r}; labels come '
+                             'from one place: set labelled=False to train on the label PNGs of label_dir')
         if max_items is not None and max_items < 1:
             raise ValueError(f'{type(self).__name__} got max_items={max_items}; expected at least 1, or None for all')
         class_set = get_class_set(classes)
@@ -164,8 +164,8 @@ class DomainDataset(BaseSegDataset):
         for path in self.list_images():
             key = path.relative_to(root).with_suffix('').as_posix()
             if by_key.setdefault(key, path) != path:
-                raise ValueError(f'{type(self).__name__}: {by_key[key]} and {path} would share the key {key!r}; keep one '
-                                 'of them, or give them different names')
+                raise ValueError(f'{type(self).__name__}: {by_key[key]} and {path} would share the key {key!r}; keep '
+                                 'one of them, or give them different names')
         if not by_key:
             raise ValueError(f'{type(self).__name__}: found no image in {root} (looked for '
                              f'{", ".join(IMAGE_SUFFIXES)}). Expected layout:\n{self.LAYOUT.rstrip()}')

@@ -41,16 +41,16 @@ class ImageFolderDomain(DomainDataset):
                  **kwargs: Any) -> None:
         labelled = label_root is not None if labelled is None else labelled
         if labelled and label_root is None:
-            raise ValueError('ImageFolderDomain got labelled=True without label_root; give the folder of label PNGs, or '
-                             'set labelled=False')
+            raise ValueError('ImageFolderDomain got labelled=True without label_root; give the folder of label PNGs, '
+                             'or set labelled=False')
         # Only a labelled set looks at where labels are; the string is not even kept otherwise.
         self.label_root = Path(label_root) if labelled and label_root is not None else None
         if self.label_root is not None:
             images = Path(os.path.abspath(data_root))
             labels = Path(os.path.abspath(self.label_root))
             if labels == images or images in labels.parents:
-                raise ValueError(f'label_root {labels} lies inside data_root {images}: its label PNGs would be listed as '
-                                 'images; move it outside')
+                raise ValueError(f'label_root {labels} lies inside data_root {images}: its label PNGs would be listed '
+                                 'as images; move it outside')
         super().__init__(data_root, labelled=labelled, **kwargs)
 
     def image_root(self) -> Path:

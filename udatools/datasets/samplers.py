@@ -19,7 +19,7 @@ from udatools.registry import DATA_SAMPLERS
 class CounterSampler(Sampler):
     """Yields ``start + rank, start + rank + world, start + rank + 2 * world, ...`` for ever.
 
-    With ``world`` ranks of batch ``b``, iteration ``i`` covers the counters ``i * b * world ... (i + 1) * b * world - 1``
+    With ``world`` ranks of batch ``b``, iteration ``i`` covers the ``b * world`` counters from ``i * b * world`` on,
     exactly as one process of batch ``b * world`` does.
 
     Args:

@@ -98,8 +98,8 @@ class UDADataset(Dataset):
     def _check_labels(self) -> None:
         source, target = self.domains.get('source'), self.domains.get('target')
         if source is not None and not getattr(source, 'labelled', True) and getattr(source, 'label_dir', None) is None:
-            raise ValueError('the source domain has no labels (labelled=False); set labelled=True, give a label_dir, or '
-                             'pass it as target')
+            raise ValueError('the source domain has no labels (labelled=False); set labelled=True, give a label_dir, '
+                             'or pass it as target')
         if getattr(target, 'labelled', False):
             raise ValueError('the target domain has labelled=True: a target training set never opens ground truth. Set '
                              'labelled=False (and label_dir for pseudo-labels or answers); for a supervised baseline '

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import DefaultScope
+from mmengine.registry import init_default_scope
 
 from udatools.compat import CompatError
 from udatools.engine.results import nest_metrics
@@ -104,7 +104,7 @@ def dry_run(cfg: Config) -> int:
     Returns:
         int: 0, or 1 when something is not there.
     """
-    DefaultScope.get_instance('udatools', scope_name=cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
     print(cfg.pretty_text)
     problems: list[str] = []
     stages = expand_stages(cfg.get('stages') or [dict(name='train')])

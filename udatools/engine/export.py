@@ -16,6 +16,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from udatools.engine.runner.checkpoints import read_checkpoint
+from udatools.engine.runner.stages import StageConfig
 from udatools.models.backbones.resnet import BN_MODES
 from udatools.utils.atomic import write_bytes_atomic, write_text_atomic
 
@@ -44,7 +45,7 @@ def export_plain(cfg: Config, checkpoint: Path, folder: Path) -> dict[str, str]:
     exported = {'default_scope': 'mmseg', 'model': model} | {key: cfg[key] for key in keep if key in cfg}
     if not plain:
         exported['custom_imports'] = dict(imports=['udatools'])
-    write_text_atomic(folder / 'config.py', Config(exported).pretty_text)
+    write_text_atomic(folder / 'config.py', StageConfig(exported).pretty_text)
     return {key: str(Path(folder.name) / name) for key, name in (('checkpoint', 'model.pth'), ('config', 'config.py'))}
 
 
@@ -63,10 +64,13 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
     segmentor.pop('auxiliary_head', None)
     state = {key: value for key, value in state.items() if not key.startswith('auxiliary_head.')}
     segmentor['backbone'], stock_backbone = _plain_backbone(segmentor['backbone'])
-    if segmentor['decode_head']['type'] == 'DeepLabV2Head':
-        segmentor['decode_head'], convert = _plain_head(segmentor['decode_head'])
+    head = segmentor['decode_head']
+    # The stock module gives a branch of dilation 1 a 1x1 kernel, so such a head stays ours.
+    stock_head = head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ())
+    if head['type'] == 'DeepLabV2Head' and stock_head:
+        segmentor['decode_head'], convert = _plain_head(head)
         state = convert(state)
-    return dict(segmentor, data_preprocessor=preprocessor), state, stock_backbone
+    return dict(segmentor, data_preprocessor=preprocessor), state, stock_backbone and stock_head
 
 
 def _plain_backbone(backbone: dict) -> tuple[dict, bool]:

@@ -5,9 +5,9 @@ One int64 matrix over *all* classes of the model is accumulated on the device of
 once, so counts are exact for any world size. The protocol is applied to that matrix afterwards:
 
 * merged classes add up;
-* ground truth of classes that the protocol does not report is ignored (``outside='ignore'``, the convention of data sets
-  whose labels are mapped to the reported classes), or its pixels stay as chances for false positives
-  (``outside='count'``, the convention of code that averages a subset of a full 19-class evaluation);
+* ground truth of classes that the protocol does not report is ignored (``outside='ignore'``, the convention of code
+  that maps labels to the reported classes), or its pixels stay as chances for false positives (``outside='count'``,
+  the convention of code that averages a subset of a full 19-class evaluation);
 * predictions of classes that are not reported are misses of the true class: the model is not forbidden to answer them.
 
 A class that occurs neither in the ground truth nor in the predictions has no IoU: it is ``nan`` and left out of means.
@@ -188,8 +188,8 @@ class ProtocolIoUMetric(BaseMetric):
         for sample in data_samples:
             name = sample.get('img_path') or sample.get('key')
             if 'gt_sem_seg' not in sample:
-                raise ValueError(f'{name} comes without ground truth; evaluation needs labelled=True and LoadDomainLabel '
-                                 'in the pipeline')
+                raise ValueError(f'{name} comes without ground truth; evaluation needs labelled=True and '
+                                 'LoadDomainLabel in the pipeline')
             pred = sample['pred_sem_seg']['data']
             label = sample['gt_sem_seg']['data']
             try:
@@ -230,8 +230,8 @@ class ProtocolIoUMetric(BaseMetric):
         total = total.cpu()
         self._total = int(total[-1])
         if self._total > size:
-            raise ValueError(f'scored {self._total} images of a data set of {size}: the sampler repeats images to fill all '
-                             "ranks; set sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)")
+            raise ValueError(f'scored {self._total} images of a data set of {size}: the sampler repeats images to fill '
+                             "all ranks; set sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)")
         if self._total == 0:
             print_log('ProtocolIoUMetric scored no image', logger='current', level=logging.WARNING)
         result = self.compute_metrics([total[:-1].reshape(classes, classes)])

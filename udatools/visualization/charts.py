@@ -4,6 +4,7 @@
 Colours are CSS variables of the page, so that a chart follows its light or dark theme. Text keeps its size when a
 chart is drawn narrower for a phone: the width is an argument, nothing is scaled.
 """
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ CHAR_PX = 6.6  # about the width of a character at 12 px
 @dataclass
 class Point:
     """One evaluated stage on the learning curve; ``portion`` in [0, 1], ``value`` in percent."""
+
     label: str
     portion: float
     value: float
@@ -32,7 +34,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """
     span = max(high - low, 1e-9)
     raw = span / max(count, 1)
-    power = 10.0**math.floor(math.log10(raw))
+    power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(index * step, 10) for index in range(first, last + 1)]
@@ -64,16 +66,23 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def _short(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[:max(1, characters - 1)] + '…'
+    return text if len(text) <= characters else text[: max(1, characters - 1)] + '…'
 
 
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
-    return (f'<svg class="chart" role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {width:g} {height:g}" '
-            f'width="{width:g}" height="{height:g}"><title>{escape(title)}</title>{"".join(parts)}</svg>')
+    return (
+        f'<svg class="chart" role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}"><title>{escape(title)}</title>{"".join(parts)}</svg>'
+    )
 
 
 def _text(x: float, y: float, text: str, css: str = '', anchor: str = 'start') -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}">{escape(text)}</text>'
+
+
+def round_strength(index: int, rounds: int) -> float:
+    """Return the opacity of a round's bars: earlier rounds are lighter, the last one has the full colour."""
+    return 1.0 if rounds == 1 else 0.35 + 0.65 * index / (rounds - 1)
 
 
 def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], width: int = 760, height: int = 380) -> str:
@@ -112,7 +121,9 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
 
     parts = []
     for tick in y_ticks:
-        parts.append(f'<line class="grid" x1="{left}" x2="{left + plot_w:.1f}" y1="{y_of(tick):.1f}" y2="{y_of(tick):.1f}"/>')
+        parts.append(
+            f'<line class="grid" x1="{left}" x2="{left + plot_w:.1f}" y1="{y_of(tick):.1f}" y2="{y_of(tick):.1f}"/>'
+        )
         parts.append(_text(left - 8, y_of(tick) + 4, f'{tick:g}', 'tick', 'end'))
     for tick in x_ticks:
         parts.append(_text(x_of(tick / 100), top + plot_h + 20, f'{tick:g}%', 'tick', 'middle'))
@@ -123,15 +134,19 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
     positions = spread([y_of(baselines[name]) for name in names], gap, top + 4, top + plot_h)
     for name, y_label in zip(names, positions):
         y, x_end = y_of(baselines[name]), left + plot_w
-        parts.append(f'<line class="baseline" x1="{left}" x2="{x_end:.1f}" y1="{y:.1f}" y2="{y:.1f}"><title>'
-                     f'{escape(name)}: {baselines[name]:.1f}</title></line>')
+        parts.append(
+            f'<line class="baseline" x1="{left}" x2="{x_end:.1f}" y1="{y:.1f}" y2="{y:.1f}"><title>'
+            f'{escape(name)}: {baselines[name]:.1f}</title></line>'
+        )
         parts.append(f'<path class="leader" d="M{x_end:.1f},{y:.1f}L{x_end + 10:.1f},{y_label:.1f}"/>')
         if narrow:
             parts.append(_text(x_end + 13, y_label, _short(name, 14), 'label'))
             parts.append(_text(x_end + 13, y_label + 13, f'{baselines[name]:.1f}', 'label strong'))
         else:
-            parts.append(f'<text x="{x_end + 14:.1f}" y="{y_label + 4:.1f}" class="label">{escape(_short(name, 32))} '
-                         f'<tspan class="strong">{baselines[name]:.1f}</tspan></text>')
+            parts.append(
+                f'<text x="{x_end + 14:.1f}" y="{y_label + 4:.1f}" class="label">{escape(_short(name, 32))} '
+                f'<tspan class="strong">{baselines[name]:.1f}</tspan></text>'
+            )
     curve = [point for point in points if point.main]
     if len(curve) > 1:
         path = 'L'.join(f'{x_of(point.portion):.1f},{y_of(point.value):.1f}' for point in curve)
@@ -140,12 +155,16 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
     start_y = spread([y_of(point.value) for point in start], 15, top, top + plot_h)
     for point in points:
         x, y = x_of(point.portion), y_of(point.value)
-        parts.append(f'<circle class="{"dot" if point.main else "dot hollow"}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>'
-                     f'{escape(point.label)}: mIoU {point.value:.1f}, {point.portion:.2%} labelled</title></circle>')
+        parts.append(
+            f'<circle class="{"dot" if point.main else "dot hollow"}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>'
+            f'{escape(point.label)}: mIoU {point.value:.1f}, {point.portion:.2%} labelled</title></circle>'
+        )
         if point.portion == 0:
             label_y = start_y[start.index(point)] + (16 if point.main and len(curve) > 1 else 4)
-            parts.append(f'<text x="{x + 11:.1f}" y="{label_y:.1f}" class="label halo">{escape(_short(point.label, 22))} '
-                         f'<tspan class="strong">{point.value:.1f}</tspan></text>')
+            parts.append(
+                f'<text x="{x + 11:.1f}" y="{label_y:.1f}" class="label halo">{escape(_short(point.label, 22))} '
+                f'<tspan class="strong">{point.value:.1f}</tspan></text>'
+            )
         elif point.main:
             last = point is curve[-1]
             anchor = 'end' if narrow and last else 'middle'
@@ -163,16 +182,20 @@ def value_bars(values: Mapping[str, float], highlight: str = '', width: int = 76
         y, length = i * row_h + 6, (width - left - 54) * max(0.0, value) / 100
         css = 'bar run' if name == highlight else 'bar'
         parts.append(_text(left - 10, y + 14, _short(name, int((left - 12) / CHAR_PX)), 'label', 'end'))
-        parts.append(f'<rect class="{css}" x="{left:.1f}" y="{y:.1f}" width="{length:.1f}" height="18" rx="3"><title>'
-                     f'{escape(name)}: {value:.1f}</title></rect>')
+        parts.append(
+            f'<rect class="{css}" x="{left:.1f}" y="{y:.1f}" width="{length:.1f}" height="18" rx="3"><title>'
+            f'{escape(name)}: {value:.1f}</title></rect>'
+        )
         parts.append(_text(left + length + 8, y + 14, f'{value:.1f}', 'label strong'))
     return _svg(width, len(rows) * row_h + 8, 'mIoU of stages and baselines', parts) if rows else ''
 
 
-def class_bars(rounds: Sequence[tuple[int, Mapping[str, float]]],
-               frequency: Mapping[str, float],
-               classes: Sequence[str],
-               width: int = 760) -> str:
+def class_bars(
+    rounds: Sequence[tuple[int, Mapping[str, float]]],
+    frequency: Mapping[str, float],
+    classes: Sequence[str],
+    width: int = 760,
+) -> str:
     """Draw for each class its share of the answers of each round, with its frequency in the target set as a tick.
 
     Args:
@@ -209,15 +232,18 @@ def class_bars(rounds: Sequence[tuple[int, Mapping[str, float]]],
         for i, (number, shares) in enumerate(rounds):
             share = shares.get(name, 0.0)
             length = max(x_of(share) - left, 1.0 if share > 0 else 0.0)
-            # Earlier rounds are lighter; the last one has the full colour.
-            strength = 1.0 if len(rounds) == 1 else 0.35 + 0.65 * i / (len(rounds) - 1)
-            parts.append(f'<rect class="bar run" x="{left:.1f}" y="{y + i * (bar_h + 2):.1f}" width="{length:.1f}" '
-                         f'height="{bar_h:g}" rx="1.5" fill-opacity="{strength:.2f}"><title>{escape(name)}, round {number}: '
-                         f'{share:.2%} of the answers</title></rect>')
+            strength = round_strength(i, len(rounds))
+            parts.append(
+                f'<rect class="bar run" x="{left:.1f}" y="{y + i * (bar_h + 2):.1f}" width="{length:.1f}" '
+                f'height="{bar_h:g}" rx="1.5" fill-opacity="{strength:.2f}"><title>{escape(name)}, round {number}: '
+                f'{share:.2%} of the answers</title></rect>'
+            )
         if name in frequency:
             x = x_of(frequency[name])
-            parts.append(f'<line class="frequency" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 3:.1f}" y2="{y + row_h - 9:.1f}">'
-                         f'<title>{escape(name)}: {frequency[name]:.2%} of the pixels</title></line>')
+            parts.append(
+                f'<line class="frequency" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 3:.1f}" y2="{y + row_h - 9:.1f}">'
+                f'<title>{escape(name)}: {frequency[name]:.2%} of the pixels</title></line>'
+            )
             last = max(shares.get(name, 0.0) for _, shares in rounds)
             if frequency[name] >= 5e-4 and last > 0:  # below that a factor says more about noise than about choice
                 x_text = max(x, x_of(last)) + 8

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTML around the content of the report: document, sections, tiles, tables, and the one style sheet."""
+
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,12 +11,15 @@ __all__ = ['document', 'figure', 'section', 'table', 'tiles']
 def document(title: str, heading: str, subtitle: str, parts: Sequence[str]) -> str:
     """Return the whole page; ``parts`` are HTML, the other arguments plain text."""
     style = Path(__file__).with_name('report.css').read_text(encoding='utf-8')
-    return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            '<meta name="color-scheme" content="light dark">\n'
-            f'<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n'
-            f'<header><h1>{escape(heading)}</h1><p>{escape(subtitle)}</p></header>\n' + '\n'.join(parts) +
-            '\n</main>\n</body>\n</html>\n')
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f'<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n'
+        f'<header><h1>{escape(heading)}</h1><p>{escape(subtitle)}</p></header>\n'
+        + '\n'.join(parts)
+        + '\n</main>\n</body>\n</html>\n'
+    )
 
 
 def section(title: str, body: str, note: str = '') -> str:
@@ -26,8 +30,11 @@ def section(title: str, body: str, note: str = '') -> str:
 
 def tiles(items: Sequence[tuple[str, str, str]]) -> str:
     """Return a row of key figures from (label, value, detail), plain text."""
-    cells = ''.join(f'<div class="tile"><div class="label">{escape(label)}</div><div class="value">{escape(value)}</div>'
-                    f'<div class="detail">{escape(detail)}</div></div>' for label, value, detail in items)
+    cells = ''.join(
+        f'<div class="tile"><div class="label">{escape(label)}</div><div class="value">{escape(value)}</div>'
+        f'<div class="detail">{escape(detail)}</div></div>'
+        for label, value, detail in items
+    )
     return f'<div class="tiles">{cells}</div>'
 
 
@@ -36,11 +43,13 @@ def figure(wide: str, narrow: str) -> str:
     return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
-def table(header: Sequence[str],
-          rows: Sequence[Sequence[str]],
-          foot: Sequence[str] | None = None,
-          after: Sequence[str] | None = None,
-          first_baseline: int | None = None) -> str:
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    foot: Sequence[str] | None = None,
+    after: Sequence[str] | None = None,
+    first_baseline: int | None = None,
+) -> str:
     """Return a table that scrolls sideways where it is too wide.
 
     Args:
@@ -56,6 +65,10 @@ def table(header: Sequence[str],
 
     head = ''.join(f'<th scope="col"{css(i)}>{escape(text)}</th>' for i, text in enumerate(header))
     body = ''.join(f'<tr>{"".join(row)}</tr>' for row in rows)
-    tail = (f'<tr class="total">{"".join(foot)}</tr>' if foot else '') + (f'<tr class="after">{"".join(after)}</tr>' if after else '')
-    return (f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
-            f'{f"<tfoot>{tail}</tfoot>" if tail else ""}</table></div>')
+    tail = (f'<tr class="total">{"".join(foot)}</tr>' if foot else '') + (
+        f'<tr class="after">{"".join(after)}</tr>' if after else ''
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
+        f'{f"<tfoot>{tail}</tfoot>" if tail else ""}</table></div>'
+    )

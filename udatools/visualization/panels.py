@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pure functions that turn images, label maps and request masks into pictures.
 
-Colour images are uint8 RGB ``(H, W, 3)``, label maps are uint8 ``(H, W)`` with train ids and 255 = ignore or not labelled.
-Nothing here reads a file. Sparse labels survive every change of size: a shrunk map keeps each labelled pixel that fell
+Colour images are uint8 RGB ``(H, W, 3)``, label maps are uint8 ``(H, W)`` with train ids and 255 = ignore or not
+labelled. Nothing here reads a file. Sparse labels survive every change of size: a shrunk map keeps each labelled pixel that fell
 between the sampled ones, and single pixels can be thickened to be seen.
 """
+
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -19,7 +20,9 @@ IGNORE_COLOUR = (0, 0, 0)
 ASKED_COLOUR = (255, 214, 10)
 
 
-def colourise(label: npt.NDArray, palette: Sequence[Sequence[int]], ignore_colour: Sequence[int] = IGNORE_COLOUR) -> UInt8:
+def colourise(
+    label: npt.NDArray, palette: Sequence[Sequence[int]], ignore_colour: Sequence[int] = IGNORE_COLOUR
+) -> UInt8:
     """Paint a label map with its palette.
 
     Args:
@@ -93,7 +96,7 @@ def thicken(label: npt.NDArray, radius_px: int, empty: int = IGNORE) -> npt.NDAr
     grown = label.copy()
     height, width = label.shape
     offsets = [(dy, dx) for dy in range(-radius_px, radius_px + 1) for dx in range(-radius_px, radius_px + 1)]
-    for dy, dx in sorted(offsets, key=lambda offset: offset[0]**2 + offset[1]**2):
+    for dy, dx in sorted(offsets, key=lambda offset: offset[0] ** 2 + offset[1] ** 2):
         rows = slice(max(dy, 0), height + min(dy, 0)), slice(max(-dy, 0), height + min(-dy, 0))
         cols = slice(max(dx, 0), width + min(dx, 0)), slice(max(-dx, 0), width + min(-dx, 0))
         source, view = label[rows[1], cols[1]], grown[rows[0], cols[0]]
@@ -111,8 +114,8 @@ def resize_label(label: npt.NDArray, size: tuple[int, int], empty: int = IGNORE)
         empty (int): the value of pixels without a label.
 
     Returns:
-        ndarray: same dtype, ``size``: nearest, then each labelled pixel is put to the pixel its centre maps to if that one is
-        empty.
+        ndarray: same dtype, ``size``: nearest, then each labelled pixel is put to the pixel its centre maps to if that
+        one is empty.
     """
     height, width = size
     rows = np.minimum(((np.arange(height) + 0.5) * label.shape[0] / height).astype(np.int64), label.shape[0] - 1)
@@ -142,12 +145,14 @@ def resize_image(image: UInt8, size: tuple[int, int]) -> UInt8:
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method), np.uint8)
 
 
-def panel_cells(palette: Sequence[Sequence[int]],
-                image: UInt8 | None = None,
-                prediction: npt.NDArray | None = None,
-                mask: npt.NDArray | None = None,
-                answer: npt.NDArray | None = None,
-                target_width: int = 480) -> dict[str, UInt8]:
+def panel_cells(
+    palette: Sequence[Sequence[int]],
+    image: UInt8 | None = None,
+    prediction: npt.NDArray | None = None,
+    mask: npt.NDArray | None = None,
+    answer: npt.NDArray | None = None,
+    target_width: int = 480,
+) -> dict[str, UInt8]:
     """Make the pictures of one image that the report shows side by side.
 
     Args:
@@ -159,7 +164,7 @@ def panel_cells(palette: Sequence[Sequence[int]],
         target_width (int): about the width of a picture, in pixels.
 
     Returns:
-        dict[str, ndarray]: ``image``, ``prediction``, ``mask``, ``answer``, each uint8 RGB of one size, those that were given.
+        dict[str, ndarray]: ``image``, ``prediction``, ``mask``, ``answer``, each uint8 RGB of one size; those given.
     """
     given = [array for array in (image, prediction, mask, answer) if array is not None]
     if not given:
@@ -179,7 +184,9 @@ def panel_cells(palette: Sequence[Sequence[int]],
         cells['mask'] = np.where(asked[..., None] > 0, np.array(ASKED_COLOUR, np.uint8), back)
     if answer is not None:
         answered = thicken(resize_label(answer, size), radius)
-        cells['answer'] = overlay(fade(resize_image(image, size)) if image is not None else back, answered, palette, alpha=1.0)
+        cells['answer'] = overlay(
+            fade(resize_image(image, size)) if image is not None else back, answered, palette, alpha=1.0
+        )
     return cells
 
 
@@ -203,13 +210,17 @@ def vstack(images: Sequence[UInt8], gap_px: int = 8, background: int = 255) -> U
 
 def encode_png(image: UInt8) -> bytes:
     """Encode an RGB image as PNG; the same image gives the same bytes."""
-    ok, data = cv2.imencode('.png', np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 7])
+    ok, data = cv2.imencode('.png', np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 4])
     if not ok:
-        raise ValueError(f'an image of shape {image.shape} and dtype {image.dtype} cannot be encoded as PNG; expected uint8 '
-                         f'(H, W, 3)')
+        raise ValueError(
+            f'an image of shape {image.shape} and dtype {image.dtype} cannot be encoded as PNG; expected uint8 '
+            f'(H, W, 3)'
+        )
     return data.tobytes()
 
 
-def panel_row(palette: Sequence[Sequence[int]], arrays: Mapping[str, npt.NDArray | None], target_width: int = 480) -> bytes:
+def panel_row(
+    palette: Sequence[Sequence[int]], arrays: Mapping[str, npt.NDArray | None], target_width: int = 480
+) -> bytes:
     """Return the PNG of one row of panels; ``arrays`` are the keyword arguments of :func:`panel_cells`."""
     return encode_png(hstack(list(panel_cells(palette, target_width=target_width, **arrays).values())))

@@ -4,12 +4,16 @@
 The page loads nothing from anywhere: style, charts (SVG) and pictures (PNG) are in the file, there is no script, and it
 follows the light or dark theme of the reader. A piece whose files are missing is left out.
 """
+
 import base64
 import math
 import os
 import tempfile
 from html import escape
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from udatools.visualization import charts
 from udatools.visualization.page import document, figure, section, table, tiles
@@ -24,12 +28,12 @@ CAPTIONS = {'image': 'image', 'prediction': 'prediction', 'mask': 'asked (incons
 
 
 def write_report(work_dir: str | Path, image_root: str | Path | None = None, max_panels: int = 8) -> Path:
-    """Write ``report/index.html`` and ``report/*.png`` into a work directory; replaces an earlier report.
+    """Write ``report/index.html``, ``curve.png`` and ``panels.png`` next to it; replaces an earlier report.
 
     Args:
         work_dir (str | Path): the work directory of a run; ``results.json`` must be there.
-        image_root (str | Path | None): folder that the keys of the target images are relative to; None takes it from the
-            run's own config.
+        image_root (str | Path | None): folder that the keys of the target images are relative to; None takes it from
+            the run's own config.
         max_panels (int): at most this many images.
 
     Returns:
@@ -42,15 +46,23 @@ def write_report(work_dir: str | Path, image_root: str | Path | None = None, max
     run = load_run(work_dir, image_root)
     report_dir = run.work_dir / 'report'
     report_dir.mkdir(parents=True, exist_ok=True)
-    for old in report_dir.glob('panel_*.png'):
-        old.unlink()
+    for name in ('curve.png', 'panels.png'):
+        (report_dir / name).unlink(missing_ok=True)
     panels = load_panels(run, max_panels)
-    parts = [_headline(run), _curve(run), _classes(run), _answers(run), _panels(run, panels, report_dir), _cost(run),
-             _settings(run)]
+    parts = [
+        _headline(run),
+        _curve(run),
+        _classes(run),
+        _answers(run),
+        _panels(run, panels, report_dir),
+        _cost(run),
+        _settings(run),
+    ]
     page = document(f'{run.name}: report', run.name, _subtitle(run), [part for part in parts if part])
     path = report_dir / 'index.html'
     _write_atomic(path, page.encode('utf-8'))
     from udatools.visualization.overview import write_overview
+
     write_overview(run, report_dir / 'curve.png')
     return path
 
@@ -116,14 +128,26 @@ def _headline(run: RunData) -> str:
         items.append(('labelled', percent(final.portion), f'{human_count(final.pixels)} pixels{of}'))
     supervised = run.supervised
     if supervised is not None and supervised.miou > 0:
-        items.append(('of fully supervised', f'{final.miou / supervised.miou:.1%}',
-                      f'{_number(supervised.miou)} mIoU with every label'))
+        items.append(
+            (
+                'of fully supervised',
+                f'{final.miou / supervised.miou:.1%}',
+                f'{_number(supervised.miou)} mIoU with every label',
+            )
+        )
     source_only = run.source_only
     if source_only is not None and math.isfinite(source_only) and not (len(run.stages) == 1 and not run.baselines):
-        items.append(('over source only', f'{final.miou - source_only:+.1f}', f'points of mIoU, from {_number(source_only)}'))
+        items.append(
+            ('over source only', f'{final.miou - source_only:+.1f}', f'points of mIoU, from {_number(source_only)}')
+        )
     if final.seconds:
-        items.append(('labelling time', human_seconds(final.seconds), f'{human_count(final.points)} points' if final.points
-                      else 'estimated or measured per answer'))
+        items.append(
+            (
+                'labelling time',
+                human_seconds(final.seconds),
+                f'{human_count(final.points)} points' if final.points else 'estimated or measured per answer',
+            )
+        )
     return tiles(items)
 
 
@@ -132,10 +156,16 @@ def _curve(run: RunData) -> str:
     baselines = {labels[baseline.name]: baseline.miou for baseline in run.baselines}
     rounds = run.rounds
     if any(stage.portion for stage in run.stages):
-        points = [charts.Point(stage_label(stage, run), stage.portion, stage.miou, main=stage in rounds)
-                  for stage in run.stages]
-        drawn = figure(charts.learning_curve(points, baselines, WIDE, 400), charts.learning_curve(points, baselines, NARROW, 330))
-        return section('Accuracy against labels', drawn, 'Each point is an evaluated stage; dashed lines are baselines.')
+        points = [
+            charts.Point(stage_label(stage, run), stage.portion, stage.miou, main=stage in rounds)
+            for stage in run.stages
+        ]
+        drawn = figure(
+            charts.learning_curve(points, baselines, WIDE, 400), charts.learning_curve(points, baselines, NARROW, 330)
+        )
+        return section(
+            'Accuracy against labels', drawn, 'Each point is an evaluated stage; dashed lines are baselines.'
+        )
     values = {stage_label(stage, run): stage.miou for stage in run.stages} | baselines
     if not any(math.isfinite(value) for value in values.values()):
         return ''
@@ -155,8 +185,12 @@ def _classes(run: RunData) -> str:
     names = [name for name in run.classes if any(name in iou for _, iou, _ in columns)]
     names += [name for name in dict.fromkeys(key for _, iou, _ in columns for key in iou) if name not in names]
     gain = len(stages) > 1
-    header = ['class', *[label for label, _, _ in columns[:len(stages)]], *(['gain'] if gain else []),
-              *[label for label, _, _ in columns[len(stages):]]]
+    header = [
+        'class',
+        *[label for label, _, _ in columns[: len(stages)]],
+        *(['gain'] if gain else []),
+        *[label for label, _, _ in columns[len(stages) :]],
+    ]
 
     def cell(index: int, value: float) -> str:
         edge = ' edge' if index == len(stages) and stages else ''
@@ -173,12 +207,27 @@ def _classes(run: RunData) -> str:
             shaded.insert(len(stages), f'<td class="gain {css}">{text}</td>')
         return shaded
 
-    rows = [[f'<th scope="row">{_swatch(run, name)}{escape(name)}</th>', *cells([iou.get(name, math.nan) for _, iou, _ in columns])]
-            for name in names]
+    rows = [
+        [
+            f'<th scope="row">{_swatch(run, name)}{escape(name)}</th>',
+            *cells([iou.get(name, math.nan) for _, iou, _ in columns]),
+        ]
+        for name in names
+    ]
     mean = ['<th scope="row">mean</th>', *cells([miou for _, _, miou in columns])]
-    note = 'IoU in percent; darker is higher.' + (' Gain: the last stage over the first.' if gain else '')
-    return section('Classes', table(header, rows, foot=mean, first_baseline=len(stages) + (1 if gain else 0) + 1
-                                    if len(columns) > len(stages) else None), note)
+    note = 'IoU in percent; the stronger the shade, the higher.' + (
+        ' Gain: the last stage over the first.' if gain else ''
+    )
+    return section(
+        'Classes',
+        table(
+            header,
+            rows,
+            foot=mean,
+            first_baseline=len(stages) + (1 if gain else 0) + 1 if len(columns) > len(stages) else None,
+        ),
+        note,
+    )
 
 
 def _swatch(run: RunData, name: str) -> str:
@@ -196,41 +245,55 @@ def _answers(run: RunData) -> str:
     if len(shares) > 6:
         shares = shares[-6:]
     frequency = {name: share for name, share in run.class_frequency.items() if name in run.classes}
-    drawn = figure(charts.class_bars(shares, frequency, run.classes, WIDE),
-                   charts.class_bars(shares, frequency, run.classes, NARROW))
+    drawn = figure(
+        charts.class_bars(shares, frequency, run.classes, WIDE),
+        charts.class_bars(shares, frequency, run.classes, NARROW),
+    )
     keys = ''.join(
-        f'<span><i class="swatch round" style="opacity:{1.0 if len(shares) == 1 else 0.35 + 0.65 * i / (len(shares) - 1):.2f}">'
-        f'</i>round {number}</span>' for i, (number, _) in enumerate(shares))
+        f'<span><i class="swatch round" style="opacity:{charts.round_strength(i, len(shares)):.2f}">'
+        f'</i>round {number}</span>'
+        for i, (number, _) in enumerate(shares)
+    )
     if frequency:
         keys += f'<span><i class="swatch tick"></i>{escape(run.frequency_source)}</span>'
     note = 'Share of each class in the answers of each round.'
     if frequency:
-        note += ' The factor compares the last round with the frequency: above 1, the class was asked more often than it occurs.'
+        note += ' The factor compares the last round with the frequency: above 1, a class was asked more often than it occurs.'
     return section('What was asked', f'<div class="key">{keys}</div>{drawn}', note)
+
+
+def _data_url(picture: npt.NDArray[np.uint8]) -> str:
+    return f'data:image/png;base64,{base64.b64encode(encode_png(picture)).decode("ascii")}'
 
 
 def _panels(run: RunData, panels: list[Panel], report_dir: Path) -> str:
     rows, pictures = [], []
-    for index, panel in enumerate(panels):
+    for panel in panels:
         cells = panel_cells(run.palette, panel.image, panel.prediction, panel.mask, panel.answer)
         if not cells:
             continue
-        _write_atomic(report_dir / f'panel_{index:02d}.png', encode_png(hstack(list(cells.values()))))
         pictures.append(hstack(list(cells.values())))
         images = ''.join(
             f'<figure><img alt="{escape(CAPTIONS[name])} of {escape(panel.key, quote=True)}" width="{cell.shape[1]}" '
-            f'height="{cell.shape[0]}" src="data:image/png;base64,{base64.b64encode(encode_png(cell)).decode("ascii")}">'
-            f'<figcaption>{escape(CAPTIONS[name])}</figcaption></figure>' for name, cell in cells.items())
+            f'height="{cell.shape[0]}" src="{_data_url(cell)}">'
+            f'<figcaption>{escape(CAPTIONS[name])}</figcaption></figure>'
+            for name, cell in cells.items()
+        )
         title = f'<b>round {panel.round}</b> <span>{escape(panel.key)}</span>'
         if panel.mask is not None:
-            title += f' <span>{panel.asked_pixels:,} pixels asked, {percent(panel.asked_pixels / panel.mask.size)}</span>'
+            title += (
+                f' <span>{panel.asked_pixels:,} pixels asked, {percent(panel.asked_pixels / panel.mask.size)}</span>'
+            )
         rows.append(f'<div class="panel"><div class="panel-title">{title}</div><div class="cells">{images}</div></div>')
     if not rows:
         return ''
     _write_atomic(report_dir / 'panels.png', encode_png(vstack(pictures)))
     legend = ''.join(f'<span>{_swatch(run, name)}{escape(name)}</span>' for name in run.classes)
-    return section('Questions and answers', f'<div class="key">{legend}</div>' + ''.join(rows),
-                   'Single pixels are thickened to be seen. The prediction is that of the model that asked.')
+    return section(
+        'Questions and answers',
+        f'<div class="key">{legend}</div>' + ''.join(rows),
+        'Single pixels are thickened to be seen. The prediction is that of the model that asked.',
+    )
 
 
 def _cost(run: RunData) -> str:
@@ -241,40 +304,79 @@ def _cost(run: RunData) -> str:
     rows = []
     before = Stage('', 0, 0.0, {})
     for stage in asked:
-        rows.append([f'<th scope="row">round {stage.round}</th>'] + [f'<td>{text}</td>' for text in (
-            human_count(stage.pixels - before.pixels), percent(max(0.0, stage.portion - before.portion)),
-            _points(stage.points - before.points), human_seconds(stage.seconds - before.seconds), _number(stage.miou))])
+        rows.append(
+            [f'<th scope="row">round {stage.round}</th>']
+            + [
+                f'<td>{text}</td>'
+                for text in (
+                    human_count(stage.pixels - before.pixels),
+                    percent(max(0.0, stage.portion - before.portion)),
+                    _points(stage.points - before.points),
+                    human_seconds(stage.seconds - before.seconds),
+                    _number(stage.miou),
+                )
+            ]
+        )
         before = stage
     last = asked[-1]
-    foot = ['<th scope="row">all rounds</th>'] + [f'<td>{text}</td>' for text in (
-        human_count(last.pixels), percent(last.portion), _points(last.points), human_seconds(last.seconds), _number(last.miou))]
+    foot = ['<th scope="row">all rounds</th>'] + [
+        f'<td>{text}</td>'
+        for text in (
+            human_count(last.pixels),
+            percent(last.portion),
+            _points(last.points),
+            human_seconds(last.seconds),
+            _number(last.miou),
+        )
+    ]
     request = next((request for request in reversed(run.requests.values()) if request.get('images')), None)
     total = request.get('total_pixels') if request else last.pixels / last.portion if last.portion else None
     supervised = run.supervised
     note = 'Seconds are those recorded with the answers: measured for people, a model for the oracle.'
     if total:
         from udatools.active.costs import CostModel
+
         image_seconds = CostModel().image_seconds
         seconds = image_seconds * request['images'] if request else math.nan
-        rows.append(['<th scope="row">full labelling</th>'] + [f'<td>{text}</td>' for text in (
-            human_count(total), '100%', '–', human_seconds(seconds), _number(supervised.miou if supervised else math.nan))])
+        rows.append(
+            ['<th scope="row">full labelling</th>']
+            + [
+                f'<td>{text}</td>'
+                for text in (
+                    human_count(total),
+                    '100%',
+                    '–',
+                    human_seconds(seconds),
+                    _number(supervised.miou if supervised else math.nan),
+                )
+            ]
+        )
         if request and seconds:
-            note += (f' Full labelling: {request["images"]:,} images at {human_seconds(image_seconds)} each, the figure for '
-                     f'Cityscapes; this run took {percent(min(1.0, last.seconds / seconds))} of it.')
+            note += (
+                f' Full labelling: {request["images"]:,} images at {human_seconds(image_seconds)} each, the figure for '
+                f'Cityscapes; this run took {percent(min(1.0, last.seconds / seconds))} of it.'
+            )
     full = rows.pop() if total else None
-    return section('Cost of the labels', table(['round', 'pixels', 'share', 'points', 'time', 'mIoU'], rows, foot=foot, after=full), note)
+    return section(
+        'Cost of the labels',
+        table(['round', 'pixels', 'share', 'points', 'time', 'mIoU'], rows, foot=foot, after=full),
+        note,
+    )
 
 
 def _settings(run: RunData) -> str:
     from udatools.compat import installed_versions
     from udatools.version import __version__
+
     journal = run.journal.get('stages') or {}
     pairs = [('run', run.name), ('seed', '–' if run.seed is None else str(run.seed)), ('protocol', run.protocol or '–')]
     final = run.raw.get('final') or {}
     if isinstance(final, dict):
         pairs += [(f'final {name}', str(path)) for name, path in final.items() if path]
-    seconds = {name: record.get('seconds') for name, record in journal.items()
-               if isinstance(record, dict) and record.get('seconds')}
+    seconds: dict[str, float] = {}
+    for name, record in journal.items():
+        if isinstance(record, dict) and record.get('seconds'):
+            seconds[name] = float(record['seconds'])
     if seconds:
         pairs.append(('training time', human_seconds(sum(seconds.values()))))
         pairs.append(('by stage', ', '.join(f'{name} {human_seconds(value)}' for name, value in seconds.items())))

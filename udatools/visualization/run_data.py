@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the report knows about a run: a tolerant reader of the work directory described in ``docs/architecture.md``.
 
-Only ``results.json`` is required. Everything else (journal, requests, labels, images) may be missing or half-written, as in a
-run without active labelling, one that was stopped, or a work directory that was copied without its data.
+Only ``results.json`` is required. Everything else (journal, requests, labels, images) may be missing or half-written, as in
+a run without active labelling, one that was stopped, or a work directory that was copied without its data.
 """
+
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ class Stage:
 
     ``pixels``, ``points``, ``seconds`` and ``class_pixels`` count all answers up to this stage, not those of the round.
     """
+
     name: str
     round: int
     miou: float
@@ -39,6 +41,7 @@ class Stage:
 @dataclass
 class Baseline:
     """A baseline run, averaged over its seeds."""
+
     name: str
     miou: float
     iou: dict[str, float]
@@ -48,6 +51,7 @@ class Baseline:
 @dataclass
 class Panel:
     """One image of a round with what is on disk for it; arrays are native resolution, absent ones None."""
+
     round: int
     key: str
     image: npt.NDArray[np.uint8] | None
@@ -60,6 +64,7 @@ class Panel:
 @dataclass
 class RunData:
     """A run as the report sees it."""
+
     work_dir: Path
     name: str
     seed: int | None
@@ -140,7 +145,8 @@ def _stage(record: Mapping[str, Any]) -> Stage:
         points=_count(labelled.get('points')),
         seconds=_number(labelled.get('seconds', 0.0), 0.0),
         class_pixels={str(name): _count(value) for name, value in _mapping(labelled.get('classes')).items()},
-        checkpoint=str(record.get('checkpoint') or ''))
+        checkpoint=str(record.get('checkpoint') or ''),
+    )
 
 
 def _baselines(records: list[Mapping[str, Any]]) -> list[Baseline]:
@@ -216,10 +222,12 @@ def _request_dirs(work_dir: Path) -> dict[int, Path]:
 def _predicted_frequency(work_dir: Path, classes: list[str]) -> tuple[dict[str, float], str]:
     """Share of each class in what the model predicted, and over what; ground truth is no business of a report.
 
-    The pseudo-labels of the last round count every pixel of the target set; failing that, the predictions stored with the
-    requests count a few images.
+    The pseudo-labels of the last round count every pixel of the target set; failing that, the predictions stored with
+    the requests count a few images.
     """
-    rounds = [path for path in (work_dir / 'pseudo_labels').glob('round_*') if path.name.removeprefix('round_').isdigit()]
+    rounds = [
+        path for path in (work_dir / 'pseudo_labels').glob('round_*') if path.name.removeprefix('round_').isdigit()
+    ]
     for directory in sorted(rounds, key=lambda path: int(path.name.removeprefix('round_')), reverse=True):
         rows = _mapping(_read_json(directory / 'coverage.json').get('classes'))
         predicted = {str(name): _count(_mapping(row).get('predicted')) for name, row in rows.items()}
@@ -232,19 +240,22 @@ def _predicted_frequency(work_dir: Path, classes: list[str]) -> tuple[dict[str, 
             prediction = _read_map(path)
             if prediction is not None and prediction.dtype == np.uint8:
                 counts += np.bincount(prediction.ravel(), minlength=256)
-    total = int(counts[:len(classes)].sum())
+    total = int(counts[: len(classes)].sum())
     if not total:
         return {}, ''
-    return {name: float(counts[i] / total) for i, name in enumerate(classes)}, 'its predicted share of the images shown below'
+    return {
+        name: float(counts[i] / total) for i, name in enumerate(classes)
+    }, 'its predicted share of the images shown below'
 
 
 def _configured_image_root(work_dir: Path) -> Path | None:
-    """The folder that keys of target images are relative to, from ``target_images`` of the run's config; None if unknown."""
+    """The folder that keys of target images are relative to, by ``target_images`` of the run's config, or None."""
     path = work_dir / 'config.py'
     if not path.is_file():
         return None
     from mmengine.config import Config
     from mmseg.registry import DATASETS
+
     try:
         dataset = dict(Config.fromfile(path, import_custom_modules=False)['target_images'])
         # Lazy: nothing is listed or opened, labels least of all.
@@ -272,8 +283,10 @@ def load_run(work_dir: str | Path, image_root: str | Path | None = None) -> RunD
     work_dir = Path(work_dir)
     path = work_dir / 'results.json'
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist; expected the work directory of a run that has evaluated at least one '
-                                f'stage, run tools/train.py first')
+        raise FileNotFoundError(
+            f'{path} does not exist; expected the work directory of a run that has evaluated at least one '
+            f'stage, run tools/train.py first'
+        )
     raw = _read_json(path)
     if not raw:
         raise ValueError(f'{path} is not a JSON object with content; it is rewritten by tools/train.py --resume')
@@ -305,7 +318,8 @@ def load_run(work_dir: str | Path, image_root: str | Path | None = None) -> RunD
         requests={number: _read_json(path / 'request.json') for number, path in _request_dirs(work_dir).items()},
         class_frequency=frequency,
         frequency_source=source if frequency else '',
-        raw=raw)
+        raw=raw,
+    )
 
 
 def _same_size(reference: npt.NDArray | None, array: npt.NDArray | None) -> npt.NDArray | None:

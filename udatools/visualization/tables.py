@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers for people: units, short names, and the plain-text table that a run prints at its end."""
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,7 +51,7 @@ def percent(portion: float) -> str:
 
 
 def common_suffix(names: Sequence[str]) -> str:
-    """Return the ending ``_words`` that all names share and that can be left out of a table; empty for fewer than two."""
+    """Return the ending ``_words`` that all names share and a table can leave out; empty for fewer than two."""
     if len(names) < 2:
         return ''
     parts = [name.split('_') for name in names]
@@ -85,19 +86,24 @@ def format_results_table(results: Mapping[str, Any]) -> str:
         results (Mapping[str, Any]): the content of ``results.json``.
 
     Returns:
-        str: a line of title, then a row for every evaluated stage and every baseline: mIoU, labelled share, pixels, points,
-        labelling time. Missing values are ``n/a``.
+        str: a line of title, then a row for every evaluated stage and every baseline: mIoU, labelled share, pixels,
+        points, labelling time. Missing values are ``n/a``.
     """
     stages, baselines = results.get('stages') or [], results.get('baselines') or []
     rows: list[list[str] | None] = []
     for record in stages:
         labelled = record.get('labelled') or {}
         seconds = labelled.get('seconds') or 0.0
-        rows.append([
-            str(record.get('name', '?')), _miou(record), percent(labelled.get('portion') or 0.0),
-            f'{int(labelled.get("pixels") or 0):,}', f'{int(labelled.get("points") or 0):,}',
-            human_seconds(seconds) if seconds else '-'
-        ])
+        rows.append(
+            [
+                str(record.get('name', '?')),
+                _miou(record),
+                percent(labelled.get('portion') or 0.0),
+                f'{int(labelled.get("pixels") or 0):,}',
+                f'{int(labelled.get("points") or 0):,}',
+                human_seconds(seconds) if seconds else '-',
+            ]
+        )
     if baselines:
         rows.append(None)
     for record in baselines:

@@ -6,7 +6,6 @@ segmentor = dict(
     type='EncoderDecoder',
     backbone=dict(type='UDAResNet', depth=101, weights='torchvision://resnet101', bn_mode='affine'),
     decode_head=dict(type='DeepLabV2Head', in_channels=2048, in_index=3, num_classes='{cfg:num_classes}', align_corners=True),
-    auxiliary_head=None,
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 discriminator = dict(type='ImageDiscriminator', in_channels='{cfg:num_classes}')

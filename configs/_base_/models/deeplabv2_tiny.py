@@ -4,5 +4,5 @@ segmentor = dict(
     backbone=dict(
         _delete_=True, type='UDAResNet', depth=18, base_channels=16, stem_channels=16, weights='scratch', bn_mode='adapt',
         strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)),
-    decode_head=dict(in_channels=128, in_index=3, dilations=(1, 3, 6, 12), align_corners=False))
+    decode_head=dict(in_channels=128, in_index=3, dilations=(2, 4, 8, 12), align_corners=False))
 discriminator = dict(channels=(16, 32, 64, 128))

@@ -314,7 +314,7 @@ class Street:
             if self._claim(x, z, 0.4, 1.5):
                 objects.tree(builder, builder.add_object(x, z), paint, rng.uniform(5, 9))
         for _ in range(rng.poisson(rate['person'] / 2 * (1 + reach / 50))):
-            place = spot(6, 26 + reach, near_kerb=False)
+            place = spot(6, 22 + reach, near_kerb=False)
             if place:
                 direction = 1.0 if rng.random() < 0.5 else -1.0
                 velocity = (rng.normal(0, 0.01), direction * rng.uniform(0.05, 0.12))

@@ -96,8 +96,8 @@ def get_label_map(taxonomy: str, class_set: str) -> dict[int, str]:
     maps = _load(taxonomy)['maps']
     via = class_set if class_set in maps else target.subset_of
     if via not in maps:
-        raise KeyError(f'there is no label map from {taxonomy} to {class_set}; {taxonomy} maps to {", ".join(maps)} and '
-                       f'to their subsets. Choose another `classes`, or add a map to taxonomies/{taxonomy}.json')
+        raise KeyError(f'there is no label map from {taxonomy} to {class_set}; {taxonomy} maps to {", ".join(maps)} '
+                       f'and to their subsets. Choose another `classes`, or add a map to taxonomies/{taxonomy}.json')
     return {int(raw): name for raw, name in maps[via].items() if name in target.classes}
 
 

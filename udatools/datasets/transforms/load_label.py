@@ -116,8 +116,8 @@ class LoadDomainLabel(BaseTransform):
         sizes = (f'image {img_path} is {shape[1]}x{shape[0]}, its label {path} is '
                  f'{label.shape[1]}x{label.shape[0]} (width x height)')
         if self.size_mismatch == 'error':
-            raise ValueError(f'{sizes}; regenerate the label, or set LoadDomainLabel(size_mismatch="resize") to train on '
-                             'it anyway')
+            raise ValueError(f'{sizes}; regenerate the label, or set LoadDomainLabel(size_mismatch="resize") to train '
+                             'on it anyway')
         print_log(f'{sizes}; the label is resized', logger='current', level=logging.WARNING)
         from udatools.datasets.transforms.sparse_safe_resize import resize_label
         return resize_label(label, shape)

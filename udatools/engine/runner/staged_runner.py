@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
+from mmengine.registry import init_default_scope
 
 import udatools.engine.storage  # noqa: F401 - registers the backend `atomic`
 from udatools.engine.export import export_plain
@@ -23,7 +23,7 @@ from .checkpoints import list_checkpoints, newest_readable
 from .distributed import cpu_model_wrapper, init_distributed
 from .journal import DONE, RUNNING, Journal, JournalError, WorkDirLock
 from .stage_runner import StageRunner
-from .stages import Stage, config_digest, expand_stages, fill_placeholders, merge_stage_config
+from .stages import Stage, StageConfig, config_digest, expand_stages, fill_placeholders, merge_stage_config
 
 
 @RUNNERS.register_module()
@@ -57,7 +57,7 @@ class StagedRunner:
         Returns:
             dict: the content of ``results.json``.
         """
-        DefaultScope.get_instance('udatools', scope_name=self.cfg.get('default_scope', 'mmseg'))
+        init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         init_distributed(self.cfg)
         self._enter()
         try:
@@ -86,7 +86,7 @@ class StagedRunner:
                 self._lock.__exit__()
             raise refusal[0]
         self.journal = Journal(self.work_dir / 'journal.json')
-        self.logger = MMLogger.get_instance('udatools', log_level=self.cfg.get('log_level', 'INFO'))
+        self.logger = MMLogger.get_current_instance()
 
     def _check_journal(self) -> None:
         journal = Journal(self.work_dir / 'journal.json')
@@ -100,7 +100,7 @@ class StagedRunner:
         if not journal.exists:
             journal.content['run'] = {'name': self.name, 'seed': self.seed, 'stages': [stage.name for stage in self.stages]}
             journal.write()
-            self.cfg.dump(str(self.work_dir / 'config.py'))
+            StageConfig(self.cfg.to_dict()).dump(str(self.work_dir / 'config.py'))
 
     def _digest(self, stage: Stage) -> str:
         return config_digest(merge_stage_config(self.cfg, stage))
@@ -129,7 +129,7 @@ class StagedRunner:
             return str(self.checkpoint_of(name.removeprefix('checkpoint:').split('|')))
 
         cfg = merge_stage_config(self.cfg, stage)
-        cfg = Config(fill_placeholders(cfg.to_dict(), value_of), filename=None)
+        cfg = StageConfig(fill_placeholders(cfg.to_dict(), value_of), filename=None)
         cfg.work_dir = str(self.work_dir / 'stages' / stage.folder)
         cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
         cfg.start_from = str(self.checkpoint_of(stage.init)) if stage.init else cfg.get('load_from')

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import pprint
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,19 @@ VOLATILE = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'experim
 _KEYS = {'name', 'init', 'config', 'evaluate'}
 _PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
 _REFERENCE = re.compile(r'\{cfg:([\w.]+)\}')
+
+
+class StageConfig(Config):
+    """A config whose text costs nothing.
+
+    mmengine puts ``pretty_text`` into every checkpoint and three files at every start, and formats it anew each time: a
+    second a checkpoint for the configs here.
+    """
+
+    @property
+    def pretty_text(self) -> str:
+        """Python source, one assignment a top-level value."""
+        return ''.join(f'{key} = {pprint.pformat(value, width=120, sort_dicts=False)}\n' for key, value in self.to_dict().items())
 
 
 @dataclass(frozen=True)

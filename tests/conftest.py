@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: few threads, a tiny MiniDrive, and the folder of real data where there is one."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import cv2  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def few_threads() -> None:
+    """Tests are small; more threads than this only wait for each other."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    """The root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope='session')
+def minidrive_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MiniDrive of 6 source, 4 target training and 2 target validation stills of 64x32, in all formats; read only."""
+    from udatools.datasets.minidrive import generate_minidrive
+    from udatools.datasets.minidrive.writers import FORMATS
+
+    root = tmp_path_factory.mktemp('minidrive')
+    generate_minidrive(
+        root,
+        size=(64, 32),
+        seed=0,
+        num_source=6,
+        num_target_train=4,
+        num_target_val=2,
+        formats=tuple(FORMATS),
+        progress=False,
+    )
+    return root
+
+
+@pytest.fixture(scope='session')
+def real_data_root() -> Path:
+    """The folder with ``carla/`` and ``camvid/``: $UDATOOLS_REAL_DATA, else ``../shared/data`` next to the checkout."""
+    named = os.environ.get('UDATOOLS_REAL_DATA')
+    root = Path(named) if named else REPO.parent / 'shared' / 'data'
+    missing = [name for name in ('carla', 'camvid') if not (root / name).is_dir()]
+    if missing:
+        pytest.skip(f'no real data: {root} has no {" and no ".join(missing)}; set UDATOOLS_REAL_DATA to run this test')
+    return root

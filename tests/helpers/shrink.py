@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any config of the repository at a size that a test can run: same components, small network, images and counts."""
+from pathlib import Path
+
+from mmengine.config import Config
+
+REPO = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+WIDTH = 4
+SIZE = (64, 32)  # width, height
+
+
+def config_id(path):
+    return str(path.relative_to(REPO / 'configs').with_suffix(''))
+
+
+def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
+    """The config at ``path`` with its data below ``data``.
+
+    Args:
+        path (Path): config file.
+        data (dict[str, Path]): folder of each dataset type: ``GTA5Domain``, ``CityscapesDomain``, ...
+    """
+    cfg = Config.fromfile(path)
+    cfg.work_dir = str(work_dir)
+    cfg.randomness = dict(seed=seed)
+    cfg.progress = dict(interval=1000)
+    cfg.checkpoint_interval = 1
+    cfg.iters = dict.fromkeys(cfg.iters, iterations)
+    cfg.baselines = []
+    _shrink_network(cfg)
+    _shrink_data(cfg._cfg_dict, data, items)
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.num_workers = 0
+    cfg.train_dataloader.pop('persistent_workers', None)
+    for name in ('val_dataloader', 'test_dataloader'):
+        cfg[name].num_workers = 0
+        cfg[name].pop('persistent_workers', None)
+    return cfg
+
+
+def _shrink_network(cfg):
+    backbone = cfg.segmentor.backbone
+    if backbone.type == 'UDAResNet':
+        backbone.update(depth=18, base_channels=WIDTH, stem_channels=WIDTH, weights='scratch')
+        channels = (WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH)
+    else:
+        backbone.update(base_channels=WIDTH, weights='scratch')
+        channels = (8 * WIDTH, 16 * WIDTH)
+    for head in (cfg.segmentor.decode_head, cfg.segmentor.get('auxiliary_head')):
+        if head:
+            head.in_channels = channels[head.in_index]
+    cfg.discriminator.channels = (4, )
+    if isinstance(cfg.discriminator.in_channels, int):  # of features
+        cfg.discriminator.in_channels = channels[-1]
+
+
+def _shrink_data(node, data, items):
+    if isinstance(node, dict):
+        if node.get('type') in data:
+            node['data_root'] = str(data[node['type']])
+            node['max_items'] = items
+        if 'Resize' in str(node.get('type')):
+            node['scale'] = SIZE
+        if node.get('type') == 'RandomCrop':
+            node['crop_size'] = SIZE[::-1]
+        children = node.values()
+    elif isinstance(node, (list, tuple)):
+        children = node
+    else:
+        return
+    for child in children:
+        _shrink_data(child, data, items)
