@@ -45,8 +45,8 @@ setup(
     # The label maps are data files; a directory without an __init__.py belongs to the package above it.
     package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', 'py.typed']},
     zip_safe=False,
-    # The onedl packages keep the import names mmengine, mmcv and mmseg. With the upstream packages already
-    # installed, use `pip install --no-deps udatools`: the two must never be installed side by side (udatools/compat.py says so).
+    # The onedl packages keep the import names mmengine, mmcv and mmseg. With the upstream packages already installed,
+    # use `pip install --no-deps udatools`: the two must never be installed side by side (udatools/compat.py says so).
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',

@@ -199,7 +199,8 @@ def test_slurm_train_calls_srun(repo_root, fake_python, tmp_path):
     )
     assert done.stdout.splitlines()[0] == (
         'ARGS -p gpu --job-name=job --gres=gpu:8 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=5 '
-        f'--kill-on-bad-exit=1 --time 60 --qos=high {fake_python} -u {repo_root}/tools/train.py c.py --launcher slurm --amp'
+        f'--kill-on-bad-exit=1 --time 60 --qos=high {fake_python} -u '
+        f'{repo_root}/tools/train.py c.py --launcher slurm --amp'
     )
 
 

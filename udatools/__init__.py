@@ -5,23 +5,11 @@ Importing the package checks the environment (:mod:`udatools.compat`) and regist
 registries of mmseg, so that ``custom_imports = dict(imports=['udatools'])`` is all that a config needs.
 """
 
-import importlib as _importlib
-import importlib.util as _util
-
 from .compat import prepare as _prepare
 from .version import __version__
 
 _prepare()
 
-for _name in ('datasets', 'models', 'engine', 'evaluation', 'pseudo_labels', 'active', 'visualization'):
-    # TEMPORARY: packages that are not written yet
-    if _util.find_spec(f'{__name__}.{_name}') is not None:
-        try:
-            _importlib.import_module(f'{__name__}.{_name}')
-        except Exception as _error:  # TEMPORARY: half-written packages of colleagues
-            import traceback
+from . import active, datasets, engine, evaluation, models, pseudo_labels, visualization  # noqa: E402
 
-            traceback.print_exc(limit=-3)
-            print(f'TEMPORARY: udatools.{_name} failed to import: {_error!r}')
-
-__all__ = ['__version__']
+__all__ = ['__version__', 'active', 'datasets', 'engine', 'evaluation', 'models', 'pseudo_labels', 'visualization']

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that depends on the version of something else, in one place.
 
-:func:`prepare` runs once at ``import udatools``. It checks the installed distributions (one clear sentence a problem),
-makes the Python parts of a torchvision importable whose compiled operators do not fit the installed torch build (a
-wheel for CUDA next to a CPU torch), lets ``torch.load(weights_only=True)`` read the checkpoints of mmengine, and imports
-mmcv and mmseg without the lines that they print on every start. All checks are pure functions over a mapping
-``distribution name -> version``, so that they are tested on environments nobody has to install.
+:func:`prepare` runs once at ``import udatools``. It checks the installed distributions (one clear sentence a
+problem), makes the Python parts of a torchvision importable whose compiled operators do not fit the installed torch
+build (a wheel for CUDA next to a CPU torch), lets ``torch.load(weights_only=True)`` read the checkpoints of mmengine,
+and imports mmcv and mmseg without the lines that they print on every start. All checks are pure functions over a
+mapping ``distribution name -> version``, so that they are tested on environments nobody has to install.
 """
 
 import importlib
@@ -79,7 +79,8 @@ def installed_versions() -> dict[str, str]:
 
     Returns:
         dict[str, str]: distribution name -> version. A distribution that is not installed has no key. A package
-        that can be imported although no distribution of it is installed (a source tree on ``PYTHONPATH``) has ``'unknown'``.
+        that can be imported although no distribution of it is installed (a source tree on ``PYTHONPATH``) has
+        ``'unknown'``.
     """
     versions: dict[str, str] = {}
     for name in _MINIMUM:
@@ -292,9 +293,10 @@ def allow_checkpoint_globals() -> None:
     """Let ``torch.load(weights_only=True)``, the default from torch 2.6 on, read what mmengine puts into checkpoints.
 
     A checkpoint of mmengine carries its message hub: ``HistoryBuffer`` objects with numpy arrays, and the names of
-    their methods, which pickle looks up with ``getattr``. The onedl fork allows those itself while it loads, for a few
-    types of numbers, and prints a warning before it loads a checkpoint with others unsafely; so the other types are added here.
-    Upstream mmengine 0.10.7 allows nothing and cannot resume; it gets the rest too. Nothing that runs code is allowed.
+    their methods, which pickle looks up with ``getattr``. The onedl fork allows those itself while it loads, for a
+    few types of numbers, and prints a warning before it loads a checkpoint with others unsafely; so the other types
+    are added here. Upstream mmengine 0.10.7 allows nothing and cannot resume; it gets the rest too. Nothing that runs
+    code is allowed.
     """
     import numpy as np
     import torch

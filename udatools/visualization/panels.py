@@ -2,8 +2,8 @@
 """Pure functions that turn images, label maps and request masks into pictures.
 
 Colour images are uint8 RGB ``(H, W, 3)``, label maps are uint8 ``(H, W)`` with train ids and 255 = ignore or not
-labelled. Nothing here reads a file. Sparse labels survive every change of size: a shrunk map keeps each labelled pixel that fell
-between the sampled ones, and single pixels can be thickened to be seen.
+labelled. Nothing here reads a file. Sparse labels survive every change of size: a shrunk map keeps each labelled
+pixel that fell between the sampled ones, and single pixels can be thickened to be seen.
 """
 
 from collections.abc import Mapping, Sequence

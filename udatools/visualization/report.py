@@ -19,9 +19,9 @@ from udatools.visualization import charts
 from udatools.visualization.page import document, figure, section, table, tiles
 from udatools.visualization.panels import encode_png, hstack, panel_cells, vstack
 from udatools.visualization.run_data import Panel, RunData, Stage, load_panels, load_run
-from udatools.visualization.tables import common_suffix, human_count, human_seconds, percent
+from udatools.visualization.tables import common_suffix, format_results_table, human_count, human_seconds, percent
 
-__all__ = ['write_report']
+__all__ = ['format_results_table', 'write_report']
 
 WIDE, NARROW = 980, 350
 CAPTIONS = {'image': 'image', 'prediction': 'prediction', 'mask': 'asked (inconsistency mask)', 'answer': 'answer'}
@@ -258,7 +258,9 @@ def _answers(run: RunData) -> str:
         keys += f'<span><i class="swatch tick"></i>{escape(run.frequency_source)}</span>'
     note = 'Share of each class in the answers of each round.'
     if frequency:
-        note += ' The factor compares the last round with the frequency: above 1, a class was asked more often than it occurs.'
+        note += (
+            ' The factor compares the last round with the frequency: above 1, a class was asked more than it occurs.'
+        )
     return section('What was asked', f'<div class="key">{keys}</div>{drawn}', note)
 
 
@@ -296,6 +298,11 @@ def _panels(run: RunData, panels: list[Panel], report_dir: Path) -> str:
     )
 
 
+def _cost_row(name: str, pixels: float, portion: float, points: int, seconds: float, miou: float) -> list[str]:
+    cells = human_count(pixels), percent(max(0.0, portion)), _points(points), human_seconds(seconds), _number(miou)
+    return [f'<th scope="row">{name}</th>', *[f'<td>{cell}</td>' for cell in cells]]
+
+
 def _cost(run: RunData) -> str:
     """The table of labelling cost by round, against labelling everything."""
     asked = [stage for stage in run.rounds if stage.pixels or stage.points]
@@ -304,59 +311,26 @@ def _cost(run: RunData) -> str:
     rows = []
     before = Stage('', 0, 0.0, {})
     for stage in asked:
-        rows.append(
-            [f'<th scope="row">round {stage.round}</th>']
-            + [
-                f'<td>{text}</td>'
-                for text in (
-                    human_count(stage.pixels - before.pixels),
-                    percent(max(0.0, stage.portion - before.portion)),
-                    _points(stage.points - before.points),
-                    human_seconds(stage.seconds - before.seconds),
-                    _number(stage.miou),
-                )
-            ]
-        )
+        costs = stage.pixels - before.pixels, stage.portion - before.portion, stage.points - before.points
+        rows.append(_cost_row(f'round {stage.round}', *costs, stage.seconds - before.seconds, stage.miou))
         before = stage
     last = asked[-1]
-    foot = ['<th scope="row">all rounds</th>'] + [
-        f'<td>{text}</td>'
-        for text in (
-            human_count(last.pixels),
-            percent(last.portion),
-            _points(last.points),
-            human_seconds(last.seconds),
-            _number(last.miou),
-        )
-    ]
+    foot = _cost_row('all rounds', last.pixels, last.portion, last.points, last.seconds, last.miou)
     request = next((request for request in reversed(run.requests.values()) if request.get('images')), None)
     total = request.get('total_pixels') if request else last.pixels / last.portion if last.portion else None
-    supervised = run.supervised
+    supervised, full = run.supervised, None
     note = 'Seconds are those recorded with the answers: measured for people, a model for the oracle.'
     if total:
         from udatools.active.costs import CostModel
 
         image_seconds = CostModel().image_seconds
         seconds = image_seconds * request['images'] if request else math.nan
-        rows.append(
-            ['<th scope="row">full labelling</th>']
-            + [
-                f'<td>{text}</td>'
-                for text in (
-                    human_count(total),
-                    '100%',
-                    '–',
-                    human_seconds(seconds),
-                    _number(supervised.miou if supervised else math.nan),
-                )
-            ]
-        )
+        full = _cost_row('full labelling', total, 1, 0, seconds, supervised.miou if supervised else math.nan)
         if request and seconds:
             note += (
                 f' Full labelling: {request["images"]:,} images at {human_seconds(image_seconds)} each, the figure for '
                 f'Cityscapes; this run took {percent(min(1.0, last.seconds / seconds))} of it.'
             )
-    full = rows.pop() if total else None
     return section(
         'Cost of the labels',
         table(['round', 'pixels', 'share', 'points', 'time', 'mIoU'], rows, foot=foot, after=full),

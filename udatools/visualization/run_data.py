@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the report knows about a run: a tolerant reader of the work directory described in ``docs/architecture.md``.
 
-Only ``results.json`` is required. Everything else (journal, requests, labels, images) may be missing or half-written, as in
-a run without active labelling, one that was stopped, or a work directory that was copied without its data.
+Only ``results.json`` is required. Everything else (journal, requests, labels, images) may be missing or half-written,
+as in a run without active labelling, one that was stopped, or a work directory that was copied without its data.
 """
 
 import json

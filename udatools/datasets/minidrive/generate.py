@@ -14,7 +14,7 @@ from .render import render_still
 from .writers import FORMATS, write_atomic
 
 # Raise it whenever the pixels of an item change: data of another version is not mixed with new data.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 FINGERPRINT = 'minidrive.json'
 
 
