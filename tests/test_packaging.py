@@ -136,7 +136,7 @@ def test_scripts_parse(repo_root, script):
 def fake_python(tmp_path):
     """A python that prints its arguments instead of running them."""
     path = tmp_path / 'python'
-    path.write_text('#!/bin/sh\necho "ARGS $*"\necho "PYTHONPATH $PYTHONPATH"\n')
+    path.write_text('#!/bin/sh\nfor a; do printf "%s|" "$a"; done\necho\necho "PYTHONPATH $PYTHONPATH"\n')
     path.chmod(0o755)
     return path
 
@@ -167,19 +167,18 @@ def test_dist_train_passes_everything_on(repo_root, fake_python, tmp_path):
         MASTER_ADDR='host0',
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == (
-        'ARGS -m torch.distributed.run --nnodes=3 --node_rank=1 --nproc_per_node=2 --master_addr=host0 '
-        f'--master_port=1234 {repo_root}/tools/train.py configs/a b.py --launcher pytorch --amp --work-dir x y'
-    )
+    launcher = '-m torch.distributed.run --nnodes=3 --node_rank=1 --nproc_per_node=2 --master_addr=host0'.split()
+    train = [f'{repo_root}/tools/train.py', 'configs/a b.py', '--launcher', 'pytorch', '--amp', '--work-dir', 'x y']
+    assert done.stdout.splitlines()[0].split('|')[:-1] == [*launcher, '--master_port=1234', *train]
     assert str(repo_root) in done.stdout.splitlines()[1]
 
 
 def test_dist_test_passes_everything_on(repo_root, fake_python, tmp_path):
-    done = run_script(repo_root, 'tools/dist_test.sh', 'c.py', 'model.pth', '4', cwd=tmp_path, PYTHON=str(fake_python))
-    assert done.stdout.splitlines()[0] == (
-        'ARGS -m torch.distributed.run --nnodes=1 --node_rank=0 --nproc_per_node=4 --master_addr=127.0.0.1 '
-        f'--master_port=29500 {repo_root}/tools/test.py c.py model.pth --launcher pytorch'
-    )
+    args = ('c.py', 'model.pth', '4', '--cfg-options', 'a=1 2')
+    done = run_script(repo_root, 'tools/dist_test.sh', *args, cwd=tmp_path, PYTHON=str(fake_python))
+    launcher = '-m torch.distributed.run --nnodes=1 --node_rank=0 --nproc_per_node=4 --master_addr=127.0.0.1'.split()
+    test = [f'{repo_root}/tools/test.py', 'c.py', 'model.pth', '--launcher', 'pytorch', '--cfg-options', 'a=1 2']
+    assert done.stdout.splitlines()[0].split('|')[:-1] == [*launcher, '--master_port=29500', *test]
 
 
 def test_slurm_train_calls_srun(repo_root, fake_python, tmp_path):
@@ -190,18 +189,18 @@ def test_slurm_train_calls_srun(repo_root, fake_python, tmp_path):
         'gpu',
         'job',
         'c.py',
-        '--amp',
+        '--work-dir',
+        'x y',
         cwd=tmp_path,
         PYTHON=str(fake_python),
         PATH=f'{tmp_path}:{os.environ["PATH"]}',
         GPUS='16',
         SRUN_ARGS='--time 60 --qos=high',
     )
-    assert done.stdout.splitlines()[0] == (
-        'ARGS -p gpu --job-name=job --gres=gpu:8 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=5 '
-        f'--kill-on-bad-exit=1 --time 60 --qos=high {fake_python} -u '
-        f'{repo_root}/tools/train.py c.py --launcher slurm --amp'
-    )
+    slurm = '-p gpu --job-name=job --gres=gpu:8 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=5'.split()
+    slurm += '--kill-on-bad-exit=1 --time 60 --qos=high'.split()
+    train = [str(fake_python), '-u', f'{repo_root}/tools/train.py', 'c.py', '--launcher', 'slurm', '--work-dir', 'x y']
+    assert done.stdout.splitlines()[0].split('|')[:-1] == [*slurm, *train]
 
 
 @pytest.mark.parametrize('script', ['tools/dist_train.sh', 'tools/dist_test.sh', 'tools/slurm_train.sh'])

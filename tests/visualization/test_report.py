@@ -202,10 +202,14 @@ def test_names_are_escaped(fake_run):
     edit(work_dir, change)
     for path in (work_dir / 'requests').glob('round_*/items.jsonl'):
         path.write_text(json.dumps(dict(key='a/img_0', path=evil)) + '\n')
+        for folder in ('masks', 'predictions'):
+            old = path.parent / folder / 'a' / 'img_0.png'
+            old.rename(old.with_name(f'{evil}.png'))
     html = write_report(work_dir).read_text(encoding='utf-8')
     assert '<b onclick' not in html and '&lt;b onclick' in html
     page = Page(html)
     assert not any('onclick' in attributes for _, attributes in page.tags)
+    assert any(attributes.get('alt', '').endswith(evil) for _, attributes in page.tags)
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
         with LabelLedger(ledger_path) as ledger:
             unanswered = yield from answer_steps(ledger, request, annotator)
             for start in range(0, len(target.keys), BATCH):
-                ledger.export_labels(label_dir, target.keys[start:start + BATCH])
+                ledger.export_labels(label_dir, target.keys[start:start + BATCH], before_round=plan.round + 1)
                 yield
             ledger.checkpoint()
             return unanswered, ledger.spent()

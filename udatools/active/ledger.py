@@ -316,12 +316,15 @@ class LabelLedger:
         label = self.label(key, before_round=before_round)
         return None if label is None else label != NOT_ANSWERED
 
-    def export_labels(self, label_dir: str | Path, keys: Sequence[str] | None = None) -> int:
+    def export_labels(self, label_dir: str | Path, keys: Sequence[str] | None = None, *,
+                      before_round: int | None = None) -> int:
         """Write the labels so far as ``<label_dir>/<key>.png``, void as 255, each atomically.
 
         Args:
             label_dir (str | Path): folder.
             keys (Sequence[str] | None): images to export, None = all with an answer.
+            before_round (int | None): leave out the answers of this round and later ones: a round that is trained
+                again sees what it saw. The file of an image without earlier answers is removed.
 
         Returns:
             int: number of files that changed; equal ones are left alone.
@@ -332,10 +335,13 @@ class LabelLedger:
         for (key, ) in rows:
             if wanted is not None and key not in wanted:
                 continue
-            label = self.label(key)
-            assert label is not None
-            label = np.where(label == VOID, np.uint8(NOT_ANSWERED), label).astype(np.uint8)
+            label = self.label(key, before_round=before_round)
             path = Path(label_dir) / f'{key}.png'
+            if label is None:
+                changed += path.is_file()
+                path.unlink(missing_ok=True)
+                continue
+            label = np.where(label == VOID, np.uint8(NOT_ANSWERED), label).astype(np.uint8)
             old = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
             if old is None or old.dtype != np.uint8 or not np.array_equal(old, label):
                 write_png_atomic(path, label)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Process groups: mmengine's on accelerators, gloo where there is none (mmengine asks for CUDA)."""
 import os
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
 
 
 def cpu_model_wrapper() -> dict[str, Any] | None:
@@ -35,3 +37,30 @@ def init_distributed(cfg: Config) -> None:
         os.environ.setdefault('WORLD_SIZE', os.environ['OMPI_COMM_WORLD_SIZE'])
         os.environ.setdefault('LOCAL_RANK', os.environ['OMPI_COMM_WORLD_LOCAL_RANK'])
     torch_dist.init_process_group('gloo')
+
+
+def on_main(work: Callable[[], Any]) -> Any:
+    """Runs on rank 0 and gives every rank its result; an error there is raised on all, so that none waits for ever."""
+    outcome: list[Any] = [None, None]
+    failure: Exception | None = None
+    if is_main_process():
+        try:
+            outcome[0] = work()
+        except Exception as error:
+            failure = error
+            outcome[1] = _portable(error)
+    broadcast_object_list(outcome)
+    if failure is not None:
+        raise failure
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one with its text where it cannot be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f'rank 0 failed: {type(error).__name__}: {error}')
+    return error

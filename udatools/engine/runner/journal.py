@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The record of a staged run: which stages are done, with which inputs and outputs, in one atomic JSON file.
 
-A lock on the work directory keeps a second process out; it is the kernel's, so a killed run leaves none behind.
+A lock on the work directory keeps a second process out; it is the kernel's, so a killed run leaves none behind. Loader
+workers are forks and would keep it alive for some seconds after their parent was killed, so they let go of it at birth.
 """
 import fcntl
 import json
@@ -12,6 +13,19 @@ from typing import Any, TextIO
 from udatools.utils.atomic import write_json_atomic
 
 PENDING, RUNNING, DONE = 'pending', 'running', 'done'
+
+
+_held: set[TextIO] = set()
+
+
+def _let_go() -> None:
+    """In a forked child: closing does not release what the parent holds."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class WorkDirInUseError(RuntimeError):
@@ -47,10 +61,12 @@ class WorkDirLock:
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+        _held.add(self._file)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._file is not None:
+        if self._file is not None and not self._file.closed:
+            _held.discard(self._file)
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._file.close()
 

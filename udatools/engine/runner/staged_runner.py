@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, is_main_process
-from mmengine.logging import MMLogger
+from mmengine.dist import barrier
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 
 import udatools.engine.storage  # noqa: F401 - registers the backend `atomic`
@@ -19,8 +19,8 @@ from udatools.engine.export import export_plain
 from udatools.engine.results import ResultsFile
 from udatools.registry import RUNNERS
 
-from .checkpoints import list_checkpoints, newest_readable
-from .distributed import cpu_model_wrapper, init_distributed
+from .checkpoints import CheckpointError, list_checkpoints, newest_readable, read_checkpoint
+from .distributed import cpu_model_wrapper, init_distributed, on_main
 from .journal import DONE, RUNNING, Journal, JournalError, WorkDirLock
 from .stage_runner import StageRunner
 from .stages import Stage, StageConfig, config_digest, expand_stages, fill_placeholders, merge_stage_config
@@ -73,20 +73,33 @@ class StagedRunner:
     def _enter(self) -> None:
         """Lock and journal checks on rank 0; every rank learns of a refusal."""
         self._lock: WorkDirLock | None = None
-        refusal: list[Exception | None] = [None]
-        if is_main_process():
-            try:
-                self._lock = WorkDirLock(self.work_dir).__enter__()
-                self._check_journal()
-            except (RuntimeError, OSError) as error:
-                refusal = [error]
-        broadcast_object_list(refusal)
-        if refusal[0] is not None:
+
+        def enter() -> None:
+            self._lock = WorkDirLock(self.work_dir).__enter__()
+            self._check_journal()
+            self._recover()
+
+        try:
+            on_main(enter)
+        except Exception:
             if self._lock is not None:
                 self._lock.__exit__()
-            raise refusal[0]
+            raise
         self.journal = Journal(self.work_dir / 'journal.json')
         self.logger = MMLogger.get_current_instance()
+
+    def _recover(self) -> None:
+        """Clears what a killed process left half-written; reopens a finished stage whose result can no longer be read."""
+        for leftover in self.work_dir.rglob('.*.tmp'):
+            leftover.unlink()
+        journal = Journal(self.work_dir / 'journal.json')
+        newest = {stage.kind: stage for stage in self.stages if journal.stage(stage.name)['status'] == DONE}
+        for stage in newest.values():
+            try:
+                read_checkpoint(self.work_dir / journal.stage(stage.name)['checkpoint'])
+            except CheckpointError as error:
+                print_log(f'{error}. Stage {stage.name} goes on from the one before.', logger='current', level=30)
+                journal.update(stage.name, status=RUNNING)
 
     def _check_journal(self) -> None:
         journal = Journal(self.work_dir / 'journal.json')
@@ -147,8 +160,7 @@ class StagedRunner:
         cfg = self.stage_config(stage)
         folder = Path(cfg.work_dir)
         started = time.time()
-        if is_main_process():
-            self.journal.update(stage.name, status=RUNNING, config=self._digest(stage), start_from=cfg.start_from)
+        on_main(lambda: self.journal.update(stage.name, status=RUNNING, config=self._digest(stage), start_from=cfg.start_from))
         latest = newest_readable(folder)
         if latest is not None:
             self.logger.info(f'{stage.name}: going on from {latest.name}')
@@ -157,35 +169,32 @@ class StagedRunner:
         runner.train()
         runner.synchronise_buffers()
         metrics = runner.val() if stage.evaluate and runner.val_loop is not None else None
-        if is_main_process():
+
+        def record() -> dict[str, Any]:
             checkpoint = list_checkpoints(folder)[0].relative_to(self.work_dir)
             if metrics is not None:
                 self._results().add_stage(stage, metrics, checkpoint=str(checkpoint))
             seconds = self.journal.stage(stage.name).get('seconds', 0.0) + time.time() - started
             self.journal.update(stage.name, status=DONE, checkpoint=str(checkpoint), seconds=round(seconds, 1), metrics=metrics)
-        self.journal.content = _from_main(self.journal.content)
+            return self.journal.content
+
+        self.journal.content = on_main(record)
 
     def _results(self) -> ResultsFile:
         return ResultsFile(self.work_dir, self.cfg, name=self.name, seed=self.seed)
 
     def _finish(self) -> dict[str, Any]:
         """Export, baselines and report, on rank 0; harmless to repeat."""
-        content: dict[str, Any] = {}
-        if is_main_process():
+
+        def finish() -> dict[str, Any]:
             last = next(stage for stage in reversed(self.stages) if stage.evaluate)
             results = self._results()
             results.add_baselines(self.cfg.get('baselines', []))
             cfg = self.stage_config(last)
             results.set_final(export_plain(cfg, self.checkpoint_of((last.kind,)), self.work_dir / 'final'))
-            content = results.content
             if self.cfg.get('report', True):
                 from udatools.visualization.report import write_report
                 self.report = write_report(self.work_dir)
-        barrier()
-        return _from_main(content)
+            return results.content
 
-
-def _from_main(value: Any) -> Any:
-    holder = [value]
-    broadcast_object_list(holder)
-    return holder[0]
+        return on_main(finish)
