@@ -32,10 +32,14 @@ def main() -> int:
     """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
     args = parse_args()
     from udatools.engine.cli import evaluate, explain_error
+    from udatools.engine.runner.distributed import leave_distributed
     try:
         evaluate(args.config, args.checkpoint, work_dir=args.work_dir, options=args.cfg_options, launcher=args.launcher)
+        leave_distributed()
     except Exception as error:
-        return explain_error(error)
+        status = explain_error(error)
+        leave_distributed(failed=True)
+        return status
     return 0
 
 

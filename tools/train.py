@@ -35,6 +35,7 @@ def main() -> int:
     args = parse_args()
     from udatools.engine.cli import build_config, dry_run, explain_error
     from udatools.engine.runner import StagedRunner
+    from udatools.engine.runner.distributed import leave_distributed
     from udatools.visualization.report import format_results_table
     try:
         cfg = build_config(args.config, work_dir=args.work_dir, resume=args.resume, amp=args.amp, seed=args.seed,
@@ -43,8 +44,11 @@ def main() -> int:
             return dry_run(cfg)
         runner = StagedRunner.from_cfg(cfg)
         results = runner.train()
+        leave_distributed()
     except Exception as error:
-        return explain_error(error)
+        status = explain_error(error)
+        leave_distributed(failed=True)
+        return status
     if int(os.environ.get('RANK', 0)) == 0:
         print(format_results_table(results))
         print(f'Report: {runner.work_dir / "report" / "index.html"}\nModel:  {runner.work_dir / "final" / "model.pth"}')

@@ -7,8 +7,17 @@ next to ours. Only kinds of components that mmseg does not have get a registry o
 scope ``mmseg`` too, and imports its package lazily through ``locations``.
 """
 from mmengine.registry import FUNCTIONS, LOOPS, Registry
-from mmseg.registry import (DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS,
-                            OPTIM_WRAPPERS, RUNNERS, TRANSFORMS)
+from mmseg.registry import (
+                            DATA_SAMPLERS,
+                            DATASETS,
+                            HOOKS,
+                            METRICS,
+                            MODELS,
+                            OPTIM_WRAPPER_CONSTRUCTORS,
+                            OPTIM_WRAPPERS,
+                            RUNNERS,
+                            TRANSFORMS,
+)
 
 OBJECTIVES = Registry('objective', scope='mmseg', locations=['udatools.models.objectives'])
 PSEUDO_LABEL_POLICIES = Registry('pseudo_label_policy', scope='mmseg', locations=['udatools.pseudo_labels'])

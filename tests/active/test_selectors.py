@@ -34,6 +34,18 @@ def test_labor_offers_the_inconsistent_pixels_with_their_discrepancy(outputs, sc
     np.testing.assert_allclose(found.score, value.ravel()[expected], rtol=1e-3)
 
 
+def test_labor_uniform_draws_evenly_from_the_same_mask(outputs):
+    pair = {name: outputs[name] for name in ('prob1', 'prob2')}
+    by_distance = LabORSPLSelector('l1').candidates(pair, 'a', rng())
+    draws = [LabORSPLSelector('uniform').candidates(pair, 'a', rng(seed)) for seed in range(400)]
+    assert all(np.array_equal(draw.flat_index, by_distance.flat_index) for draw in draws)
+    assert np.array_equal(draws[0].score, LabORSPLSelector('uniform').candidates(pair, 'a', rng(0)).score)
+    # Each pixel is among the better half about half of the time, whatever its discrepancy.
+    half = len(by_distance.flat_index) // 2
+    chosen = np.mean([np.argsort(np.argsort(-draw.score.astype(float))) < half for draw in draws], axis=0)
+    assert chosen.min() > 0.35 and chosen.max() < 0.65
+
+
 def test_labor_reads_the_main_model_only_when_its_score_does():
     assert LabORSPLSelector('l1').inputs == ('prob1', 'prob2')
     assert LabORSPLSelector('mcdal').inputs == ('prob', 'prob1', 'prob2')

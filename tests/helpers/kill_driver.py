@@ -18,9 +18,9 @@ from pathlib import Path
 os.environ['OMP_NUM_THREADS'] = '1'
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import udatools  # noqa: E402, F401
 from mmengine.runner import IterBasedTrainLoop  # noqa: E402
 
+import udatools  # noqa: E402, F401
 from udatools.engine.cli import build_config, explain_error  # noqa: E402
 from udatools.engine.runner import StagedRunner  # noqa: E402
 

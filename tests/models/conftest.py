@@ -2,8 +2,8 @@
 """A very small network for model tests."""
 import pytest
 import torch
-from mmseg.structures import SegDataSample
 from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 CLASSES = 5
 

@@ -189,3 +189,19 @@ def test_joint_accumulation_equals_one_large_step(segmentor_cfg, discriminator_c
         two.update_params(split.parse_losses(split(*half, mode='loss'))[0])
     for ours, theirs in zip(split.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('whose', ['both', 'target'])
+def test_running_statistics_follow_the_chosen_domains(segmentor_cfg, domain_batch, whose):
+    inputs, samples = domain_batch
+    inputs = dict(inputs, source=inputs['source'] + 5.0)
+    cfg = dict(segmentor_cfg, backbone=dict(segmentor_cfg['backbone'], bn_mode='adapt'))
+    model = MODELS.build(dict(type='UDASegmentor', segmentor=cfg, running_statistics=whose,
+                              objectives=[dict(type='SegmentationCE', name='source', heads=dict(main=1.0, aux=1.0))])).train()
+    alone = copy.deepcopy(model)
+    norm = model.segmentor.backbone.bn1
+    model(inputs, samples, mode='loss')
+    alone.segmentor.extract_feat(inputs['target'])
+    same = torch.equal(norm.running_mean, alone.segmentor.backbone.bn1.running_mean)
+    assert same == (whose == 'target')
+    assert norm.momentum == alone.segmentor.backbone.bn1.momentum  # restored

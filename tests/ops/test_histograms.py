@@ -6,14 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udatools.ops.histograms import (
-    NUM_BINS,
-    ClassCounts,
-    class_histogram,
-    merge_histograms,
-    percentile_with,
-    winning_prediction,
-)
+from udatools.ops.histograms import NUM_BINS, ClassCounts, class_histogram, merge_histograms, percentile_with, winning_prediction
 
 probabilities = st.lists(st.floats(0, 1, width=16), min_size=0, max_size=60)
 

@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udatools.visualization.charts import Point, class_bars, learning_curve, nice_ticks, spread, value_bars
-from udatools.visualization.tables import (
-    common_suffix,
-    format_results_table,
-    human_count,
-    human_seconds,
-    percent,
-    text_table,
-)
+from udatools.visualization.tables import common_suffix, format_results_table, human_count, human_seconds, percent, text_table
 
 EVIL = '<script>alert("1")</script> & co'
 

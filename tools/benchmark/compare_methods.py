@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs configs over seeds and prints one table.
 
-    python tools/benchmark/compare_methods.py configs/{source_only/source_only,adaptsegnet/adaptsegnet,labor/spl,supervised/supervised}_minidrive.py
+    python tools/benchmark/compare_methods.py \\
+        configs/{source_only/source_only,adaptsegnet/adaptsegnet,labor/spl,supervised/supervised}_minidrive.py
 
 Finished runs are kept and unfinished ones go on, so the command can be repeated. The last checkpoint of a run counts;
 nothing is chosen by looking at target labels.
@@ -36,7 +37,8 @@ def train(config: str, seed: int, work_dir: Path, options: list[str]) -> None:
     Raises:
         SystemExit: when it fails; what is finished stays.
     """
-    command = [sys.executable, str(REPO / 'tools' / 'train.py'), config, '--work-dir', str(work_dir), '--seed', str(seed), '--resume']
+    command = [sys.executable, str(REPO / 'tools' / 'train.py'), config]
+    command += ['--work-dir', str(work_dir), '--seed', str(seed), '--resume']
     if options:
         command += ['--cfg-options', *options]
     print('+', ' '.join(command[1:]), flush=True)

@@ -15,6 +15,7 @@ size just before the first step, which is coarse: blocks that the allocator keep
 import argparse
 import copy
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,13 +28,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without being installed
 
-import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
-
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from mmengine.structures import PixelData  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
+import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
 from udatools.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 
 CE_WEIGHTS = {'main': 1.0, 'aux': 0.1}
@@ -209,8 +209,8 @@ def measure_time(args: argparse.Namespace) -> dict[str, Any]:
         for name in order:
             seconds[name].append(turn(name, args.warmup + repeat * args.steps, args.steps))
     pairs = zip(*(model.parameters() for model in models.values()))
-    apart = max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
-    moved = max(float((now - then).abs().max()) for now, then in zip(models['reference'].parameters(), start))
+    apart = max(float((ours - theirs).detach().abs().max()) for ours, theirs in pairs)
+    moved = max(float((now - then).detach().abs().max()) for now, then in zip(models['reference'].parameters(), start))
     return dict(seconds=seconds, difference=apart, moved=moved, steps_taken=args.warmup + args.repeats * args.steps)
 
 
@@ -224,7 +224,6 @@ class ResidentPeak(threading.Thread):
     @staticmethod
     def now() -> int:
         """Bytes."""
-        import os
         pages = int(Path('/proc/self/statm').read_text().split()[1])
         return pages * os.sysconf('SC_PAGE_SIZE')
 

@@ -26,16 +26,7 @@ from udatools.utils.atomic import write_bytes_atomic, write_png_atomic
 from .annotators import Annotator
 from .budget import Budget
 from .ledger import LabelLedger, LedgerError
-from .request import (
-    Request,
-    RequestItem,
-    class_table,
-    number_regions,
-    region_digest,
-    withdraw_request,
-    write_mask,
-    write_request,
-)
+from .request import Request, RequestItem, class_table, number_regions, region_digest, withdraw_request, write_mask, write_request
 from .selectors import Candidates, Selector
 
 #: Answers per ledger transaction.

@@ -123,7 +123,8 @@ def dry_run(cfg: Config) -> int:
         if dataset is None:
             continue
         try:
-            print(f'{name}: {DATASETS.build(dict(dataset, label_dir=None) if "label_dir" in dataset else dict(dataset)).describe()}')
+            cfg_without_labels = {key: value for key, value in dataset.items() if key != 'label_dir'}
+            print(f'{name}: {DATASETS.build(cfg_without_labels).describe()}')
         except (OSError, ValueError) as error:
             problems.append(f'{name}: {error}')
     for problem in problems:

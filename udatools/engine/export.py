@@ -35,7 +35,8 @@ def export_plain(cfg: Config, checkpoint: Path, folder: Path) -> dict[str, str]:
         dict[str, str]: ``checkpoint`` and ``config``, relative to the parent of ``folder``.
     """
     content = read_checkpoint(checkpoint)
-    state = {key.removeprefix('segmentor.'): value for key, value in content['state_dict'].items() if key.startswith('segmentor.')}
+    prefix = 'segmentor.'
+    state = {key.removeprefix(prefix): value for key, value in content['state_dict'].items() if key.startswith(prefix)}
     model, state, plain = plain_model(copy.deepcopy(cfg.model.to_dict()), state)
     buffer = BytesIO()
     torch.save({'meta': {'dataset_meta': content['meta'].get('dataset_meta')}, 'state_dict': state}, buffer)

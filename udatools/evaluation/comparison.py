@@ -53,7 +53,8 @@ def format_markdown(rows: Sequence[Row]) -> str:
         by_seed = ' / '.join(f'{value:.1f}' for value in row['values'].values())
         labelled = '-' if not row['labelled'] else f'{row["labelled"]:.2f} %'
         relative = '-' if row['relative'] is None else f'{row["relative"]:.1f} %'
-        lines.append(f'| {row["run"]} | {row["stage"]} | {row["seeds"]} | {row["mIoU"]:.1f}{spread} | {by_seed} | {labelled} | {relative} |')
+        cells = (row['run'], row['stage'], row['seeds'], f'{row["mIoU"]:.1f}{spread}', by_seed, labelled, relative)
+        lines.append(f'| {" | ".join(map(str, cells))} |')
     return '\n'.join(lines)
 
 

@@ -13,13 +13,7 @@ from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor
 
-from udatools.ops.histograms import (
-    SparseHistogram,
-    WinningPrediction,
-    class_histogram,
-    merge_histograms,
-    winning_prediction,
-)
+from udatools.ops.histograms import SparseHistogram, WinningPrediction, class_histogram, merge_histograms, winning_prediction
 from udatools.ops.thresholds import keep_confident
 
 from .policies import PseudoLabelPolicy

@@ -1,6 +1,7 @@
 # AdaptSegNet, feature level: the discriminator sees the backbone's last features.
 model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
+    running_statistics='{cfg:running_statistics}',
     objectives=[
         dict(type='SegmentationCE', name='source', domain='source'),
         dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', space='feature',

@@ -1,5 +1,6 @@
 # Supervised training on the source; the target is not read.
 model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
+    running_statistics='{cfg:running_statistics}',
     objectives=[dict(type='SegmentationCE', name='source', domain='source')])
 stages = [dict(name='train', config={'train_dataloader.dataset.target': None})]

@@ -2,6 +2,7 @@
 # target, so the labelled target set takes the place of the source.
 model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
+    running_statistics='{cfg:running_statistics}',
     objectives=[dict(type='SegmentationCE', name='supervised', domain='source')])
 stages = [dict(name='train', config={
     'train_dataloader.dataset.source': '{cfg:target_train_labelled}',

@@ -9,3 +9,4 @@ segmentor = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 discriminator = dict(type='ImageDiscriminator', in_channels='{cfg:num_classes}')
+running_statistics = 'both'  # of batch norm, see UDASegmentor

@@ -6,3 +6,4 @@ segmentor = dict(
         strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)),
     decode_head=dict(in_channels=128, in_index=3, dilations=(2, 4, 8, 12), align_corners=False))
 discriminator = dict(channels=(16, 32, 64, 128))
+running_statistics = 'target'

@@ -36,7 +36,8 @@ class ProgressHook(Hook):
         pace = (time.perf_counter() - self._start) / max(1, done - self._first)
         left = pace * (runner.max_iters - done)
         # The host copy of the losses happens here, once an interval, not in the forward pass.
-        losses = '  '.join(f'{_short(name)} {float(value.detach()):.4g}' for name, value in (outputs or {}).items() if name != 'loss')
+        parts = {_short(name): float(value.detach()) for name, value in (outputs or {}).items() if name != 'loss'}
+        losses = '  '.join(f'{name} {value:.4g}' for name, value in parts.items())
         runner.logger.info(f'{self.title}  {done}/{runner.max_iters}  {losses}  {pace:.2f} s/it  {_clock(left)} left')
 
 

@@ -40,8 +40,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict) or 'state_dict' not in content:
             raise ValueError('it holds no state_dict')
     except Exception as error:
-        raise CheckpointError(f'{path} is not a readable checkpoint ({type(error).__name__}: {error}); delete it or give another') \
-            from error
+        reason = f'{type(error).__name__}: {error}'
+        raise CheckpointError(f'{path} is not a readable checkpoint ({reason}); delete it or give another') from error
     return content
 
 

@@ -39,6 +39,20 @@ def init_distributed(cfg: Config) -> None:
     torch_dist.init_process_group('gloo')
 
 
+def leave_distributed(*, failed: bool = False) -> None:
+    """Closes the process group; a process that exits with an open one may be aborted on its way out.
+
+    Args:
+        failed (bool): this rank goes because of an error: the others are not waited for, and NCCL, which would wait for
+            its pending collectives, is left to the end of the process.
+    """
+    if not (torch_dist.is_available() and torch_dist.is_initialized()) or (failed and torch_dist.get_backend() == 'nccl'):
+        return
+    if not failed:
+        torch_dist.barrier()
+    torch_dist.destroy_process_group()
+
+
 def on_main(work: Callable[[], Any]) -> Any:
     """Runs on rank 0 and gives every rank its result; an error there is raised on all, so that none waits for ever."""
     outcome: list[Any] = [None, None]

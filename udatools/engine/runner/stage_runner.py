@@ -13,7 +13,6 @@ from udatools.registry import RUNNERS
 
 from .checkpoints import start_from
 
-
 # What mmengine says at every start and every checkpoint; the log files keep it, the console does not.
 _ROUTINE = ('Distributed training is not used', 'Hooks will be executed', 'Checkpoints will be saved', 'Saving checkpoint at',
             'Advance dataloader', '"FileClient" will be deprecated', '"HardDiskBackend" is the alias', 'Load checkpoint from',

@@ -104,7 +104,8 @@ class StagedRunner:
     def _check_journal(self) -> None:
         journal = Journal(self.work_dir / 'journal.json')
         if journal.exists and not self.resume:
-            raise JournalError(f'{self.work_dir} already holds a run; add --resume to go on with it, or choose another --work-dir')
+            raise JournalError(f'{self.work_dir} already holds a run; add --resume to go on with it, '
+                               'or choose another --work-dir')
         changed = [stage.name for stage in self.stages
                    if journal.stage(stage.name).get('config', digest := self._digest(stage)) != digest]
         if changed:

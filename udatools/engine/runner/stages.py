@@ -114,6 +114,8 @@ def resolve_references(cfg: Config) -> Config:
                 raise ValueError(f'config references go in a circle: {" -> ".join((*trail, name))}')
             found: Any = plain
             for part in name.split('.'):
+                if isinstance(found, str) and _REFERENCE.fullmatch(found):
+                    found = resolve(found, (*trail, name))
                 if not isinstance(found, dict) or part not in found:
                     raise KeyError(f"the config refers to '{name}', which it does not have; define it in one of its base files")
                 found = found[part]

@@ -80,8 +80,8 @@ def _download(file_name: str, folder: Path) -> Path:
 
 def _remedy(file_name: str) -> str:
     return (f'Put {file_name} into a folder and set UDATOOLS_WEIGHTS to it, or set UDATOOLS_WEIGHTS_MIRROR to an address that '
-            "has it, or give a path with --cfg-options segmentor.backbone.weights=/path/to/file.pth, or train from "
-            f"random weights on purpose with --cfg-options segmentor.backbone.weights={SCRATCH}")
+            'has it, or give a path with --cfg-options segmentor.backbone.weights=/path/to/file.pth, or train from '
+            f'random weights on purpose with --cfg-options segmentor.backbone.weights={SCRATCH}')
 
 
 def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
@@ -92,14 +92,19 @@ def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
         weights (str): see ``resolve_weights``; ``'scratch'`` leaves the backbone as it is and says so.
 
     Raises:
-        WeightsUnavailableError: see ``resolve_weights``, or when the file lacks parameters of the backbone.
+        WeightsUnavailableError: see ``resolve_weights``, or when the file cannot be read or lacks parameters of the backbone.
     """
     if weights == SCRATCH:
         print_log('The backbone starts from random weights, as its config says.', logger='current')
         return
     path = resolve_weights(weights)
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    state = state.get('state_dict', state)
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+        state = state.get('state_dict', state)
+    except Exception as error:  # torch raises whatever its readers raise
+        raise WeightsUnavailableError(f'backbone weights {path} cannot be read as a file of tensors by name '
+                                      f'({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ""}). '
+                                      f'{_remedy(path.name)}') from error
     state = {key.removeprefix('backbone.'): value for key, value in state.items()}
     own = backbone.state_dict()
     missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')

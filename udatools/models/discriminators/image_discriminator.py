@@ -26,8 +26,10 @@ class ImageDiscriminator(BaseModule):
         negative_slope (float): of the leaky ReLU.
 
     Shape:
-        ``(B, in_channels, H, W)`` -> ``(B, 1, ~H/32, ~W/32)`` raw scores. Inputs below 32 pixels a side still give
-        at least one score for the default layout from 32 pixels on.
+        ``(B, in_channels, H, W)`` -> ``(B, 1, ~H/32, ~W/32)`` raw scores for the default layout, which needs 32 pixels a side.
+
+    Raises:
+        ValueError: for an input too small for a single score.
     """
 
     def __init__(self, in_channels: int, *, channels: Sequence[int] = (64, 128, 256, 512), kernel_size: int = 4,
@@ -41,7 +43,13 @@ class ImageDiscriminator(BaseModule):
             kernel = first_kernel_size if depth == 0 and first_kernel_size else kernel_size
             layers += [nn.Conv2d(c_in, c_out, kernel, stride=2, padding=1), nn.LeakyReLU(negative_slope)]
         self.layers = nn.Sequential(*layers[:-1])
+        self.smallest = 1  # side of an input that gives one score
+        for layer in reversed(layers[:-1:2]):
+            self.smallest = 2 * (self.smallest - 1) + layer.kernel_size[0] - 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw score map of ``x``."""
+        if min(x.shape[2:]) < self.smallest:
+            raise ValueError(f'the discriminator got a map of {x.shape[2]} x {x.shape[3]}; its '
+                             f'{len(self.layers) // 2 + 1} layers of stride 2 need {self.smallest} pixels a side: give larger images or fewer `channels`')
         return self.layers(x)

@@ -37,7 +37,7 @@ class AdversarialAlignment(Objective):
         if space not in ('output', 'feature'):
             raise ValueError(f"space is {space!r}; expected 'output' or 'feature'")
         if not weights:
-            raise ValueError("weights is empty; expected the aligned outputs, such as dict(main=0.001)")
+            raise ValueError('weights is empty; expected the aligned outputs, such as dict(main=0.001)')
         self.weights = dict(weights)
         self.space = space
         self.gan = gan

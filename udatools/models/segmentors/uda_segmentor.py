@@ -6,6 +6,9 @@ Nothing here overrides ``train_step`` (``MMDistributedDataParallel`` would silen
 ``backward``. The segmentor stays an ordinary ``EncoderDecoder`` below ``segmentor.``, so a plain checkpoint is a matter
 of dropping the prefix.
 """
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import torch
 import torch.nn as nn
 from mmengine.model import BaseModel
@@ -13,6 +16,7 @@ from mmengine.structures import PixelData
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from udatools.registry import MODELS, OBJECTIVES
 
@@ -28,15 +32,21 @@ class UDASegmentor(BaseModel):
             ``auxiliary_head`` the head ``aux``).
         objectives (list[dict]): configs of ``OBJECTIVES``. The key ``name`` tells two of one type apart and prefixes
             the logged losses; it defaults to the type.
+        running_statistics (str): whose batches move the running statistics of batch norm where a batch holds both domains.
+            ``'both'``: as in the AdaptSegNet line; what is deployed on the target is then normalised by a mixture.
+            ``'target'``: the target's alone. Each domain is normalised by its own batch in training either way.
         data_preprocessor (dict, optional): a ``UDADataPreprocessor``.
 
     Raises:
-        ValueError: for two objectives of one name.
+        ValueError: for two objectives of one name, or an unknown ``running_statistics``.
     """
 
     def __init__(self, segmentor: dict, *, objectives: list[dict] | tuple[dict, ...] = (),
-                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+                 running_statistics: str = 'both', data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if running_statistics not in ('both', 'target'):
+            raise ValueError(f"running_statistics is {running_statistics!r}; expected 'both' or 'target'")
+        self.running_statistics = running_statistics
         self.segmentor = MODELS.build(segmentor)
         self.objectives = nn.ModuleDict()
         for cfg in objectives:
@@ -84,7 +94,12 @@ class UDASegmentor(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
         """Named losses of all objectives on one batch."""
-        batch = UDABatch(**{name: self._forward_domain(inputs[name], data_samples[name]) for name in inputs})
+        outputs = {}
+        for name in inputs:
+            keep = name == 'source' and 'target' in inputs and self.running_statistics == 'target'
+            with _kept_statistics(self) if keep else nullcontext():
+                outputs[name] = self._forward_domain(inputs[name], data_samples[name])
+        batch = UDABatch(**outputs)
         losses: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
             losses.update({f'{name}.{key}': value for key, value in objective(batch, self).items()})
@@ -125,6 +140,19 @@ class UDASegmentor(BaseModel):
         if tuple(size) != tuple(input_size):
             logits = self.upsample(logits, size)
         return logits.float().softmax(1)
+
+
+@contextmanager
+def _kept_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm normalises by its batch as ever, but its running statistics stay."""
+    momenta = {layer: layer.momentum for layer in model.modules() if isinstance(layer, _BatchNorm)}
+    try:
+        for layer in momenta:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in momenta.items():
+            layer.momentum = momentum
 
 
 def _stack_labels(data_samples: list[SegDataSample]) -> Tensor | None:
