@@ -119,3 +119,34 @@ def test_plain_checkpoint_is_a_matter_of_the_prefix(segmentor_cfg):
     assert stock.load_state_dict(state, strict=True)
     assert model.out_channels == 5 and model.decode_head is model.segmentor.decode_head
     assert model.align_corners is False
+
+
+def running(model):
+    return {key: value.clone() for key, value in model.segmentor.state_dict().items() if 'running_' in key}
+
+
+@pytest.mark.parametrize('whose', ['both', 'target'])
+def test_running_statistics_are_those_of_the_named_domains(segmentor_cfg, domain_batch, whose):
+    segmentor_cfg['backbone']['bn_mode'] = 'affine'
+    inputs, samples = domain_batch
+    source = [dict(type='SegmentationCE')]
+    model = build(segmentor_cfg, source, running_statistics=whose).train()
+    start = model.state_dict()
+    start = {key: value.clone() for key, value in start.items()}
+    model(inputs, samples, mode='loss')
+    together = running(model)
+    for domains in (['source', 'target'], ['target']):
+        model.load_state_dict(start)
+        for name in domains:
+            model.segmentor.extract_feat(inputs[name])
+        same = all(torch.equal(value, together[key]) for key, value in running(model).items())
+        assert same is (domains == {'both': ['source', 'target'], 'target': ['target']}[whose])
+    model.load_state_dict(start)
+    model({'source': inputs['source']}, {'source': samples['source']}, mode='loss')  # alone, the source moves them
+    assert any(not torch.equal(value, start[f'segmentor.{key}']) for key, value in running(model).items())
+    assert {layer.momentum for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)} == {0.1}
+
+
+def test_unknown_running_statistics_are_refused(segmentor_cfg):
+    with pytest.raises(ValueError, match="running_statistics is 'source'; expected 'both' or 'target'"):
+        build(segmentor_cfg, running_statistics='source')

@@ -277,7 +277,7 @@ def summarise(timing: dict[str, Any], memory: dict[str, float] | None) -> dict[s
         time_ratio_quartiles=(by_turn[len(by_turn) // 4], by_turn[(3 * len(by_turn)) // 4]),
         difference=timing['difference'], moved=timing['moved'], steps_taken=timing['steps_taken'])
     if memory:
-        result |= dict(memory_mib=memory, memory_ratio=memory['udatools'] / memory['reference'])
+        result |= dict(memory_mib=memory, memory_ratio=memory['udatools'] / max(memory['reference'], 2**-10))
     return result
 
 

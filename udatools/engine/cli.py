@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the command-line tools share: the config of a run, its dry run, and errors as one readable paragraph."""
+import re
 import sys
 import time
 import traceback
@@ -10,7 +11,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
+from udatools.active.ledger import LedgerError
 from udatools.compat import CompatError
+from udatools.datasets.uda_dataset import check_same_classes
 from udatools.engine.results import nest_metrics
 from udatools.engine.runner import StageRunner
 from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
@@ -21,8 +24,10 @@ from udatools.models.backbones.weights import WeightsUnavailableError
 from udatools.registry import DATASETS, MODELS
 from udatools.utils.atomic import write_json_atomic
 
-# Errors whose message is written for the user; anything else keeps its traceback.
-EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, OSError)
+# Errors whose message is written for the user; others are where udatools itself raises them (see `_is_explained`).
+EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, LedgerError, OSError)
+_PACKAGE = Path(__file__).resolve().parents[1]
+_WORKER_FRAME = re.compile(r'  File "(.+)", line \d+, in .+\n\s+(.*)')
 
 
 def build_config(path: str, *, work_dir: str | None = None, resume: str | None = None, amp: str | None = None,
@@ -119,14 +124,22 @@ def dry_run(cfg: Config) -> int:
     loader = merge_stage_config(cfg, stages[-1]).train_dataloader['dataset']
     sets = {'source': loader.get('source') or first.train_dataloader['dataset'].get('source'), 'target': loader.get('target'),
             'validation': first.get('val_dataloader', {}).get('dataset')}
+    metainfo: dict[str, dict] = {}
     for name, dataset in sets.items():
         if dataset is None:
             continue
         try:
             cfg_without_labels = {key: value for key, value in dataset.items() if key != 'label_dir'}
-            print(f'{name}: {DATASETS.build(cfg_without_labels).describe()}')
-        except (OSError, ValueError) as error:
-            problems.append(f'{name}: {error}')
+            built = DATASETS.build(cfg_without_labels)
+            metainfo[name] = built.metainfo
+            print(f'{name}: {built.describe()}')
+        except (OSError, ValueError, KeyError) as error:
+            problems.append(f'{name}: {_message(error)}')
+    try:
+        if {'source', 'target'} <= metainfo.keys():
+            check_same_classes(metainfo['source'], metainfo['target'])
+    except ValueError as error:
+        problems.append(str(error))
     for problem in problems:
         print(f'NOT READY - {problem}', file=sys.stderr)
     return 1 if problems else 0
@@ -134,7 +147,29 @@ def dry_run(cfg: Config) -> int:
 
 def explain_error(error: Exception) -> int:
     """Prints an error to stderr, with a traceback unless its message was written for the user; returns 1."""
-    if not isinstance(error, EXPLAINED):
+    if not _is_explained(error):
         traceback.print_exception(error)
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {_message(error)}', file=sys.stderr)
     return 1
+
+
+def _is_explained(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of this package made the error; what a library raises keeps its traceback."""
+    if isinstance(error, EXPLAINED):
+        return True
+    if 'Original Traceback' in str(error):  # of a loader worker, as text
+        frames = _WORKER_FRAME.findall(str(error))
+    else:
+        frames = [(frame.filename, frame.line or '') for frame in traceback.extract_tb(error.__traceback__)]
+    if not frames:
+        return False
+    file, line = frames[-1]
+    return line.startswith('raise ') and Path(file).resolve().is_relative_to(_PACKAGE)
+
+
+def _message(error: BaseException) -> str:
+    """The text of an error: without the quotes of a KeyError, without the traceback of a loader worker."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if 'Original Traceback' in text:
+        text = text.rpartition(f'{type(error).__name__}: ')[2].strip()
+    return text

@@ -19,7 +19,7 @@ labor = dict(
     rounds=3,
 )
 _main_model = dict(type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}')
-_selector_model = dict(type='PixelSelector', dropout_ratio='{cfg:labor.selector_dropout}', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}')
+_selector_model = dict(_main_model, type='PixelSelector', dropout_ratio='{cfg:labor.selector_dropout}')
 _pseudo = '{work_dir}/pseudo_labels/round_{round}'
 
 stages = [

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 # What may differ between a run and its continuation.
-VOLATILE = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'experiment_name', 'baselines', 'default_hooks',
+VOLATILE = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'experiment_name', 'baselines', 'default_hooks', 'checkpoint_interval',
             'env_cfg', 'visualizer', 'vis_backends', 'log_processor', 'progress', 'model_wrapper_cfg', 'report')
 _KEYS = {'name', 'init', 'config', 'evaluate'}
 _PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
