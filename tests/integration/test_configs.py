@@ -86,3 +86,10 @@ def test_final_model_is_plain_mmseg_with_the_same_logits(name, tiny_data, tmp_pa
     with torch.no_grad():
         expected = model.segmentor.encode_decode(data['inputs'], [dict(img_shape=(32, 64))])[0].numpy()
     np.testing.assert_allclose(np.load(tmp_path / 'out.npy'), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_without_validation_trains_and_exports(tiny_data, tmp_path):
+    cfg = shrink(REPO / 'configs' / 'adaptsegnet' / 'adaptsegnet_minidrive.py', data=tiny_data, work_dir=tmp_path)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    results = StagedRunner(cfg).train()
+    assert results['stages'] == [] and (tmp_path / results['final']['checkpoint']).exists()

@@ -43,7 +43,7 @@ def test_only_the_oracle_and_only_what_was_asked(minidrive_root, tmp_path):
 
     def narrow(cfg):
         cfg.stages[-1].repeat = cfg.labor.rounds = 2
-        cfg.labor.budget = dict(unit='pixels', pixels=2)  # of four images: some are not asked about in a round
+        cfg.labor.budget = dict(unit='pixels', amount=4)  # of four images: some are not asked about in a round
 
     opened = spy_on('labor/spl_minidrive', minidrive_root, tmp_path, narrow)
     assert len(below(opened, 'leftImg8bit/train')) > 4  # the spy sees the images of the target

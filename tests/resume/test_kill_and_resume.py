@@ -47,10 +47,10 @@ KINDS = [
     ('^fsync:.journal.json', 0),
     ('^replaced:requests/round_2/request.json', 0),
     ('^sql after COMMIT', 2),
-    ('^replaced:labels/', 1),
-    ('^replace:requests/round_3/predictions', 1),
+    ('^replaced:labels/', 0),
+    ('^replace:requests/round_3/predictions', 0),
     ('^replaced:stages/10_round3_main/.*iter_2.pth', 0),
-    ('^fsync:final/model.pth', 0),
+    ('^fsync:final/.model.pth', 0),
     ('^replaced:final/model.pth', 0),
 ]
 

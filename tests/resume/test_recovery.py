@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged checkpoints, changed configs and locked work directories: the same numbers, or a refusal that says why."""
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from run_contents import differences, run_contents
 from shrink import REPO, shrink
 
 from udatools.engine.cli import build_config
-from udatools.engine.runner import StagedRunner
+from udatools.engine.runner import StagedRunner, checkpoints, staged_runner
 from udatools.engine.runner.checkpoints import CheckpointError, list_checkpoints
 from udatools.engine.runner.journal import Journal, JournalError, WorkDirInUseError, WorkDirLock
 from udatools.engine.runner.stages import StageConfig
@@ -55,32 +56,39 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:len(path.read_bytes()) // 2])
 
 
+@pytest.fixture
+def said(monkeypatch):
+    """What was logged about checkpoints."""
+    lines = []
+    for module in (checkpoints, staged_runner):
+        monkeypatch.setattr(module, 'print_log', lambda message, **kwargs: lines.append((message, kwargs['level'])))
+    return lines
+
+
 def folder_of(work_dir, stage):
     return next((work_dir / 'stages').glob(f'*_{stage}'))
 
 
-def test_truncated_newest_checkpoint_falls_back(finished, run, capfd):
+def test_truncated_newest_checkpoint_falls_back(finished, run, said):
     config, _, expected = finished
     rewind(run, 'round2_discrepancy')
-    newest, before = list_checkpoints(folder_of(run, 'round2_discrepancy'))[:2]
+    newest = list_checkpoints(folder_of(run, 'round2_discrepancy'))[0]
     truncate(newest)
-    capfd.readouterr()
     train(config, run, resume=True)
-    said = ''.join(capfd.readouterr())
-    assert str(newest) in said and 'Falling back to the one before' in said and f'going on from {before.name}' in said
+    assert len(said) == 1 and said[0][1] == logging.WARNING
+    assert str(newest) in said[0][0] and 'Falling back to the one before' in said[0][0]
     assert differences(expected, run_contents(run)) == []
 
 
-def test_damaged_result_of_a_finished_stage_is_made_again(finished, run, capfd):
+def test_damaged_result_of_a_finished_stage_is_made_again(finished, run, said):
     """The second round was asked already: the first is trained again on the labels that it had, not on later ones."""
     config, _, expected = finished
     rewind(run, 'round2_main')
     newest = list_checkpoints(folder_of(run, 'round1_main'))[0]
     truncate(newest)
-    capfd.readouterr()
     train(config, run, resume=True)
-    said = ''.join(capfd.readouterr())
-    assert str(newest) in said and 'Stage round1_main goes on from the one before' in said
+    assert str(newest) in said[0][0] and 'Stage round1_main goes on from the one before' in said[0][0]
+    assert str(newest) in said[1][0] and len(said) == 2
     assert differences(expected, run_contents(run)) == []
 
 

@@ -77,7 +77,8 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
 def _plain_backbone(backbone: dict) -> tuple[dict, bool]:
     backbone = dict(backbone)
     if backbone['type'] != 'UDAResNet':
-        return backbone, backbone['type'] != 'DilatedVGG16'
+        ours = backbone['type'] == 'DilatedVGG16'
+        return (dict(backbone, weights='scratch') if ours else backbone), not ours
     if backbone.get('caffe_pooling'):
         return dict(backbone, weights='scratch'), False
     mode = BN_MODES[backbone.pop('bn_mode', 'adapt')]

@@ -33,7 +33,7 @@ class ResultsFile:
         if self.path.exists():
             self.content: dict[str, Any] = json.loads(self.path.read_text(encoding='utf-8'))
         else:
-            protocol = get_protocol(cfg.val_evaluator['protocol'])
+            protocol = get_protocol(_protocol_name(cfg))
             classes = get_class_set(cfg.classes)
             self.content = {
                 'schema_version': 1, 'name': name, 'seed': seed, 'protocol': protocol.name,
@@ -90,6 +90,14 @@ class ResultsFile:
 
     def _write(self) -> None:
         write_json_atomic(self.path, self.content)
+
+
+def _protocol_name(cfg: Config) -> str:
+    """The protocol of the first evaluator that has one; without an evaluator the class set's own."""
+    evaluators = cfg.get('val_evaluator') or []
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    return next((entry['protocol'] for entry in evaluators if 'protocol' in entry), cfg.classes)
 
 
 def nest_metrics(metrics: dict[str, float]) -> dict[str, Any]:

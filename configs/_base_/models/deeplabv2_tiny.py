@@ -1,4 +1,4 @@
-# A narrow ResNet-18 at stride 4 for MiniDrive and small real images: trains from scratch on two CPU cores.
+# A narrow ResNet-18 at stride 8 for MiniDrive and small real images: trains from scratch on two CPU cores.
 _base_ = './deeplabv2_r101.py'
 segmentor = dict(
     backbone=dict(

@@ -84,6 +84,8 @@ class Journal:
         if path.exists():
             try:
                 self.content = json.loads(path.read_text(encoding='utf-8'))
+                if not isinstance(self.content, dict) or not isinstance(self.content.get('stages'), dict):
+                    raise ValueError('it lists no stages')
             except (ValueError, OSError) as error:
                 raise JournalError(f'{path} cannot be read ({error}); restore it or choose another --work-dir') from error
 

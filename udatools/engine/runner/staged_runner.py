@@ -119,14 +119,18 @@ class StagedRunner:
     def _digest(self, stage: Stage) -> str:
         return config_digest(merge_stage_config(self.cfg, stage))
 
-    def checkpoint_of(self, kinds: tuple[str, ...] | list[str]) -> Path:
+    def checkpoint_of(self, kinds: tuple[str, ...] | list[str], before: Stage | None = None) -> Path:
         """The newest finished checkpoint of the first kind of stage that has one.
+
+        Args:
+            kinds (Sequence[str]): names of stages as in the config.
+            before (Stage, optional): look at earlier stages than this one only.
 
         Raises:
             JournalError: when none of them has been run.
         """
         for kind in kinds:
-            for stage in reversed(self.stages):
+            for stage in reversed(self.stages[:before.index if before else None]):
                 record = self.journal.stage(stage.name)
                 if stage.kind == kind and record['status'] == DONE:
                     return self.work_dir / record['checkpoint']
@@ -140,13 +144,13 @@ class StagedRunner:
                 return str(self.work_dir)
             if name == 'round':
                 return str(stage.round)
-            return str(self.checkpoint_of(name.removeprefix('checkpoint:').split('|')))
+            return str(self.checkpoint_of(name.removeprefix('checkpoint:').split('|'), stage))
 
         cfg = merge_stage_config(self.cfg, stage)
         cfg = StageConfig(fill_placeholders(cfg.to_dict(), value_of), filename=None)
         cfg.work_dir = str(self.work_dir / 'stages' / stage.folder)
         cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
-        cfg.start_from = str(self.checkpoint_of(stage.init)) if stage.init else cfg.get('load_from')
+        cfg.start_from = str(self.checkpoint_of(stage.init, stage)) if stage.init else cfg.get('load_from')
         cfg.load_from, cfg.resume = None, False
         title = f'[{stage.index + 1}/{len(self.stages)}] {stage.name}'
         cfg.custom_hooks = [
@@ -193,7 +197,7 @@ class StagedRunner:
             results.add_baselines(self.cfg.get('baselines', []))
             cfg = self.stage_config(last)
             results.set_final(export_plain(cfg, self.checkpoint_of((last.kind,)), self.work_dir / 'final'))
-            if self.cfg.get('report', True):
+            if results.content['stages'] and self.cfg.get('report', True):  # without validation there is nothing to show
                 from udatools.visualization.report import write_report
                 self.report = write_report(self.work_dir)
             return results.content

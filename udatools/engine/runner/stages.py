@@ -11,9 +11,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-# What may differ between a run and its continuation.
-VOLATILE = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'experiment_name', 'baselines', 'default_hooks', 'checkpoint_interval',
-            'env_cfg', 'visualizer', 'vis_backends', 'log_processor', 'progress', 'model_wrapper_cfg', 'report')
+# What affects a stage's numbers. Other top-level values are where these were composed from, or say where and how to run;
+# they may differ between a run and its continuation.
+RELEVANT = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'auto_scale_lr', 'param_scheduler', 'custom_hooks',
+            'randomness', 'load_from', 'val_dataloader', 'val_cfg', 'val_evaluator')
 _KEYS = {'name', 'init', 'config', 'evaluate'}
 _PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
 _REFERENCE = re.compile(r'\{cfg:([\w.]+)\}')
@@ -155,5 +156,5 @@ def merge_stage_config(base: Config, stage: Stage) -> Config:
 
 def config_digest(cfg: Config) -> str:
     """SHA-256 of what affects a stage's numbers; paths below the work directory are still placeholders."""
-    relevant = {key: value for key, value in cfg.to_dict().items() if key not in VOLATILE}
+    relevant = {key: value for key, value in cfg.to_dict().items() if key in RELEVANT}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()

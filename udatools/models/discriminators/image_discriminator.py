@@ -51,5 +51,6 @@ class ImageDiscriminator(BaseModule):
         """Raw score map of ``x``."""
         if min(x.shape[2:]) < self.smallest:
             raise ValueError(f'the discriminator got a map of {x.shape[2]} x {x.shape[3]}; its '
-                             f'{len(self.layers) // 2 + 1} layers of stride 2 need {self.smallest} pixels a side: give larger images or fewer `channels`')
+                             f'{len(self.layers) // 2 + 1} layers of stride 2 need '
+                             f'{self.smallest} pixels a side: give larger images or fewer `channels`')
         return self.layers(x)
