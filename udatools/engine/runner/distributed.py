@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Process groups: mmengine's on accelerators, gloo where there is none (mmengine asks for CUDA)."""
+import gc
 import os
 import pickle
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def leave_distributed(*, failed: bool = False) -> None:
     """
     if not (torch_dist.is_available() and torch_dist.is_initialized()) or (failed and torch_dist.get_backend() == 'nccl'):
         return
+    gc.collect()  # wrapped models hold the group, and its threads run into the interpreter's shutdown
     if not failed:
         torch_dist.barrier()
     torch_dist.destroy_process_group()
