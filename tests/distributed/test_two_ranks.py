@@ -40,8 +40,8 @@ def run_ranks(*arguments, script='tools/train.py', timeout=120):
     for rank in range(2):
         env = dict(os.environ, OMP_NUM_THREADS='1', RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', LOCAL_WORLD_SIZE='2',
                    MASTER_ADDR='127.0.0.1', MASTER_PORT=port, CUDA_VISIBLE_DEVICES='')
-        ranks.append(subprocess.Popen([sys.executable, str(REPO / script), *map(str, arguments), '--launcher', 'pytorch'], env=env,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        command = [sys.executable, str(REPO / script), *map(str, arguments), '--launcher', 'pytorch']
+        ranks.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     try:
         outputs = [rank.communicate(timeout=timeout)[0] for rank in ranks]
     finally:
@@ -140,7 +140,8 @@ def test_a_round_of_labels_is_exactly_the_same(minidrive_root, tmp_path):
     cfg.work_dir = str(one)
     StagedRunner(cfg).train()
     # The same checkpoints, everything that is made from them gone.
-    shutil.copytree(one, two, ignore=shutil.ignore_patterns('pseudo_labels', 'requests', 'labels', 'ledger.sqlite*', '02_*', '04_*'))
+    made = ('pseudo_labels', 'requests', 'labels', 'ledger.sqlite*', '02_*', '04_*')
+    shutil.copytree(one, two, ignore=shutil.ignore_patterns(*made))
     journal = Journal(two / 'journal.json')
     for name in ('round1_self_training', 'round1_main'):
         del journal.content['stages'][name]

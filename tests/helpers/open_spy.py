@@ -14,8 +14,8 @@ os.environ['OMP_NUM_THREADS'] = '1'
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2  # noqa: E402
-import udatools  # noqa: E402, F401
 
+import udatools  # noqa: E402, F401
 from udatools.active.annotators import GroundTruthOracle  # noqa: E402
 from udatools.engine.cli import build_config  # noqa: E402
 from udatools.engine.runner import StagedRunner  # noqa: E402

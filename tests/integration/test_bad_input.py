@@ -224,7 +224,7 @@ def test_dry_run(train, config, tmp_path):
     stages = [line for line in lines if line.startswith('stage ')]
     assert len(stages) == 11 and 'round3_main' in stages[-1] and '2 iterations' in stages[-1] and 'M parameters' in stages[-1]
     for name in ('source', 'target'):
-        assert any(line.startswith(f'{name}: ') and "'images': 3" in line for line in lines)
+        assert any(line.startswith(f'{name}: ') and ': 3 images, ' in line for line in lines)
     assert 'checkpoint_interval' in output.out  # the merged config
     shutil.move(tmp_path / 'data/cityscapes/leftImg8bit/val', tmp_path / 'data/cityscapes/leftImg8bit/hidden')
     status, output = train(cfg, '--dry-run')

@@ -72,10 +72,11 @@ def outcome(minidrive_root, tmp_path_factory):
     cfg.stages[0].config['default_hooks.checkpoint.interval'] = 15
     StageConfig(cfg.to_dict()).dump(str(root / 'spl.py'))
     chains = dict(reference=[], kinds=[{'match': match, 'skip': skip} for match, skip in KINDS], drawn=drawn_kills(0, 12))
-    plan = [dict(config=str(root / 'spl.py'), work_dir=str(root / name), kills=[*kills, None]) for name, kills in chains.items()]
+    plan = [dict(config=str(root / 'spl.py'), work_dir=str(root / name), kills=[*kills, None])
+            for name, kills in chains.items()]
     (root / 'plan.json').write_text(json.dumps(plan))
-    subprocess.run([sys.executable, str(REPO / 'tests/helpers/kill_driver.py'), str(root / 'plan.json'), str(root / 'outcome.json')],
-                   check=True, timeout=500, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    subprocess.run([sys.executable, str(REPO / 'tests/helpers/kill_driver.py'), str(root / 'plan.json'),
+                    str(root / 'outcome.json')], check=True, timeout=500, env=dict(os.environ, OMP_NUM_THREADS='1'))
     return root, json.loads((root / 'outcome.json').read_text())
 
 

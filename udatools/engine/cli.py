@@ -123,7 +123,7 @@ def dry_run(cfg: Config) -> int:
     first = merge_stage_config(cfg, stages[0])
     loader = merge_stage_config(cfg, stages[-1]).train_dataloader['dataset']
     sets = {'source': loader.get('source') or first.train_dataloader['dataset'].get('source'), 'target': loader.get('target'),
-            'validation': first.get('val_dataloader', {}).get('dataset')}
+            'validation': (first.get('val_dataloader') or {}).get('dataset')}
     metainfo: dict[str, dict] = {}
     for name, dataset in sets.items():
         if dataset is None:
@@ -132,7 +132,7 @@ def dry_run(cfg: Config) -> int:
             cfg_without_labels = {key: value for key, value in dataset.items() if key != 'label_dir'}
             built = DATASETS.build(cfg_without_labels)
             metainfo[name] = built.metainfo
-            print(f'{name}: {built.describe()}')
+            print(f'{name}: {_one_line(built.describe())}')
         except (OSError, ValueError, KeyError) as error:
             problems.append(f'{name}: {_message(error)}')
     try:
@@ -143,6 +143,11 @@ def dry_run(cfg: Config) -> int:
     for problem in problems:
         print(f'NOT READY - {problem}', file=sys.stderr)
     return 1 if problems else 0
+
+
+def _one_line(about: dict[str, Any]) -> str:
+    return (f'{about["images"]} images, {about["type"]} in {about["data_root"]} ({about["split"]}), '
+            f'{about["num_classes"]} classes ({about["classes"]}), labels: {about["labels"]}')
 
 
 def explain_error(error: Exception) -> int:

@@ -41,7 +41,8 @@ def same(state, other, prefix=''):
 
 
 def test_listing_is_by_number(tmp_path):
-    for name in ('iter_9.pth', 'iter_10.pth', 'iter_100.pth', 'best_iter_500.pth', 'last_checkpoint', 'iter_x.pth', '.iter_200.pth'):
+    for name in ('iter_9.pth', 'iter_10.pth', 'iter_100.pth', 'best_iter_500.pth', 'last_checkpoint', 'iter_x.pth',
+                 '.iter_200.pth'):
         (tmp_path / name).write_text('')
     assert [path.name for path in list_checkpoints(tmp_path)] == ['iter_100.pth', 'iter_10.pth', 'iter_9.pth']
     assert list_checkpoints(tmp_path / 'missing') == []
@@ -120,6 +121,7 @@ def test_a_network_that_does_not_fit(tmp_path):
     model = build(seed=0)
     own = copy.deepcopy(model.state_dict())
     for state in (build(seed=1, num_classes=5).state_dict(), {'backbone.x': torch.zeros(1)}):
-        with pytest.raises(CheckpointError, match='does not fit the model: .* parameters .*such as segmentor.*same network and classes'):
+        message = 'does not fit the model: .* parameters .*such as segmentor.*same network and classes'
+        with pytest.raises(CheckpointError, match=message):
             start_from(model, saved(state, tmp_path / 'x.pth'))
         assert same(own, model.state_dict())  # nothing was half loaded
