@@ -56,4 +56,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    from udatools.engine.runner.distributed import exit_process
+    exit_process(main())

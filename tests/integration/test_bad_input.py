@@ -11,6 +11,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 from shrink import REPO, shrink
 
 from udatools.engine.runner.journal import WorkDirLock
@@ -78,6 +79,11 @@ def some_file(folder, pattern='*.png'):
 
 def test_unknown_config(train):
     refused(train('configs/labor/no_such.py'), 'configs/labor/no_such.py', 'does not exist', 'configs/')
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
+def test_amp_without_a_gpu(train, config):
+    refused(train(config(), '--amp'), '--amp bfloat16', 'needs a GPU', 'leave --amp out')
 
 
 def test_resume_of_nothing(train, config, tmp_path):
