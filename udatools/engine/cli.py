@@ -90,6 +90,7 @@ def evaluate(config: str, checkpoint: str, *, work_dir: str | None = None, optio
     keys = ('model', 'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_scope', 'launcher', 'log_level')
     cfg = Config({key: cfg[key] for key in keys if key in cfg} | {'experiment_name': f'test_{time.time_ns()}'})
     cfg.default_hooks = dict(logger=None, checkpoint=None)
+    cfg.custom_hooks = [dict(type='ProgressHook', title='test')]
     cfg.model_wrapper_cfg = cpu_model_wrapper()
     runner = StageRunner.from_cfg(cfg)
     wrapped = any(key.startswith('segmentor.') for key in runner.bare_model.state_dict())
