@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share: few threads, a tiny MiniDrive, and the folder of real data where there is one."""
 
+import multiprocessing
 import os
+import traceback
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -80,3 +82,41 @@ def _write_carla(cityscapes, carla):
         cv2.imwrite(str(carla / 'labels' / f'{ids[-1]}.png'), CARLA_TAGS[cv2.imread(str(label), cv2.IMREAD_UNCHANGED)])
     (carla / 'train.txt').write_text('\n'.join(ids))
     (carla / 'val.txt').write_text(ids[0])
+
+
+@pytest.fixture
+def tree():
+    """Function: {relative path: bytes} of all files below a folder."""
+    return lambda root: {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob('*') if p.is_file()}
+
+
+def _rank(work, rank, world, rendezvous, queue):
+    try:
+        torch.set_num_threads(1)
+        torch.distributed.init_process_group('gloo', init_method=f'file://{rendezvous}', rank=rank, world_size=world)
+        queue.put((rank, work(rank), None))
+        torch.distributed.destroy_process_group()
+    except BaseException:
+        queue.put((rank, None, traceback.format_exc()))
+
+
+@pytest.fixture
+def run_ranks(tmp_path):
+    """Function: run ``work(rank)`` on ranks that talk over gloo; returns [(value, traceback or None)] by rank."""
+
+    def run(work, world=2):
+        context = multiprocessing.get_context('fork')
+        queue = context.Queue()
+        rendezvous = tmp_path / f'rendezvous_{np.random.default_rng().integers(1 << 40)}'
+        ranks = [context.Process(target=_rank, args=(work, r, world, rendezvous, queue)) for r in range(world)]
+        for process in ranks:
+            process.start()
+        try:
+            results = sorted(queue.get(timeout=60) for _ in ranks)
+        finally:
+            for process in ranks:
+                process.join(10)
+                process.kill()
+        return [(value, error) for _, value, error in results]
+
+    return run

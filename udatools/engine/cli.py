@@ -59,7 +59,7 @@ def build_config(path: str, *, work_dir: str | None = None, resume: str | None =
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
     if amp is not None:
         if not torch.cuda.is_available():
-            raise ValueError(f'--amp {amp}: mixed precision needs a GPU, and torch sees none; leave --amp out to train in float32')
+            raise ValueError(f'--amp {amp}: mixed precision needs a GPU, and torch sees none; leave --amp out for float32')
         for name, part in cfg.optim_wrapper.items():
             if isinstance(part, dict) and part.get('type', 'OptimWrapper') == 'OptimWrapper':
                 cfg.optim_wrapper[name] = dict(part, type='AmpOptimWrapper', dtype=amp)
