@@ -13,8 +13,9 @@ import torch.nn as nn
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
+from udatools.compat import import_torchvision
+
 SCRATCH = 'scratch'
-TORCHVISION_BASE = 'https://download.pytorch.org/models'
 TORCHVISION_FILES = {
     'resnet18': 'resnet18-f37072fd.pth',
     'resnet34': 'resnet34-b627a593.pth',
@@ -61,7 +62,7 @@ def resolve_weights(weights: str) -> Path:
 
 
 def _download(file_name: str, folder: Path) -> Path:
-    base = os.environ.get('UDATOOLS_WEIGHTS_MIRROR', TORCHVISION_BASE).rstrip('/')
+    base = (os.environ.get('UDATOOLS_WEIGHTS_MIRROR') or _published_base()).rstrip('/')
     failure: Exception | None = None
     if is_main_process():
         try:
@@ -76,6 +77,15 @@ def _download(file_name: str, folder: Path) -> Path:
         raise WeightsUnavailableError(f'{file_name} is not on this machine and could not be fetched from {base}'
                                       f'{f" ({failure})" if failure else ""}. {_remedy(file_name)}') from failure
     return folder / file_name
+
+
+def _published_base() -> str:
+    """The address that the installed torchvision names."""
+    torchvision = import_torchvision()
+    if torchvision is None:
+        raise WeightsUnavailableError('torchvision, which knows where its weights are published, is not installed; install it, '
+                                      'or set UDATOOLS_WEIGHTS or UDATOOLS_WEIGHTS_MIRROR')
+    return torchvision.models.get_weight('ResNet101_Weights.IMAGENET1K_V1').url.rpartition('/')[0]
 
 
 def _remedy(file_name: str) -> str:
