@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base configs of data sets: same pieces everywhere, and they load what is on disk."""
-import os
 from pathlib import Path
 
 import pytest
@@ -88,8 +87,8 @@ def test_sizes_are_those_of_the_papers(loaded):
     assert 'round_up=False' in text
 
 
-@pytest.mark.skipif('UDATOOLS_REAL_DATA' not in os.environ, reason='UDATOOLS_REAL_DATA is not set')
-def test_real_pair():
+def test_real_pair(real_data_root, monkeypatch):
+    monkeypatch.setenv('UDATOOLS_REAL_DATA', str(real_data_root))
     cfg = Config.fromfile(FOLDER / 'carla2camvid.py')
     loader = dict(cfg.train_dataloader, num_workers=0, persistent_workers=False)
     data = Runner.build_dataloader(loader, seed=0).dataset
