@@ -47,6 +47,9 @@ def test_runs_at_reduced_size(path, tiny_data, tmp_path):
     assert [record['name'] for record in results['stages']] == [stage.name for stage in stages if stage.evaluate]
     for record in results['stages']:
         assert 0 <= record['metrics']['mIoU'] <= 100
+        packages = [tmp_path / 'requests' / f'round_{k + 1}' / 'request.json' for k in range(record['round'])]
+        asked = sum(json.loads(package.read_text())['budget']['asked'] for package in packages)
+        assert record['labelled']['pixels'] == asked
     assert (tmp_path / 'report' / 'index.html').stat().st_size > 1000
     assert (tmp_path / 'final' / 'model.pth').exists()
     journal = json.loads((tmp_path / 'journal.json').read_text())

@@ -18,6 +18,11 @@ def test_labor_asks_and_learns_on_real_streets(real_data_root, tmp_path):
     request = json.loads((tmp_path / 'requests' / 'round_3' / 'request.json').read_text())
     assert request['total_pixels'] == 4 * 480 * 360  # native, whatever the training size
     assert 0 < last['labelled']['pixels'] <= 0.025 * request['total_pixels']
+    packages = [tmp_path / 'requests' / f'round_{k}' / 'request.json' for k in (1, 2, 3)]
+    asked = [json.loads(package.read_text())['budget']['asked'] for package in packages]
+    by_round = [record['labelled']['pixels'] for record in results['stages'] if record['round']]
+    assert asked[1] > 0 and by_round == [asked[0], asked[0] + asked[1], sum(asked)]
+    assert [record['labelled']['pixels'] for record in results['stages'] if not record['round']] == [0, 0]
     answers = sorted((tmp_path / 'labels').glob('*.png'))
     assert answers
     for path in answers:

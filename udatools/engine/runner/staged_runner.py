@@ -42,7 +42,7 @@ class StagedRunner:
         self.cfg = cfg
         self.resume = resume
         self.work_dir = Path(cfg.work_dir).resolve()
-        self.seed = int(cfg.get('randomness', {}).get('seed') or 0)
+        self.seed = int((cfg.get('randomness') or {}).get('seed') or 0)
         self.stages = expand_stages(cfg.get('stages') or [dict(name='train')])
         self.name = Path(cfg.filename).stem if cfg.filename else 'run'
 
@@ -152,6 +152,8 @@ class StagedRunner:
         cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
         cfg.start_from = str(self.checkpoint_of(stage.init, stage)) if stage.init else cfg.get('load_from')
         cfg.load_from, cfg.resume = None, False
+        # Never mmengine's random seed, which a resumed run would not repeat.
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=self.seed)
         title = f'[{stage.index + 1}/{len(self.stages)}] {stage.name}'
         cfg.custom_hooks = [
             dict(type='IterationSeedHook', seed=self.seed, tag=stage.name),
@@ -199,7 +201,7 @@ class StagedRunner:
             results.set_final(export_plain(cfg, self.checkpoint_of((last.kind,)), self.work_dir / 'final'))
             if results.content['stages'] and self.cfg.get('report', True):  # without validation there is nothing to show
                 from udatools.visualization.report import write_report
-                self.report = write_report(self.work_dir)
+                write_report(self.work_dir)
             return results.content
 
         return on_main(finish)
