@@ -58,8 +58,10 @@ KINDS = [
 def drawn_kills(seed, count):
     rng = random.Random(seed)
     # A process has some 25 events before it gets on; most draws are beyond them.
-    return [{'match': '', 'skip': rng.randrange(20, 150)} if number % 4 else {'after': rng.uniform(0.2, 1.5)}
-            for number in range(count)]
+    # Kills by the clock come last: how far each lets the run get depends on the machine, and must not decide how many follow.
+    by_clock = count // 4
+    return [*({'match': '', 'skip': rng.randrange(20, 150)} for _ in range(count - by_clock)),
+            *({'after': rng.uniform(0.2, 1.5)} for _ in range(by_clock))]
 
 
 @pytest.fixture(scope='module')
@@ -101,4 +103,5 @@ def test_every_kind_of_kill_happened(outcome):
     root, records = outcome
     survived = [record['kill'] for record in records if record['kill'] and record['status'] == 0]
     assert [kill for kill in survived if 'after' not in kill and kill['match']] == []
-    assert sum(record['status'] == -9 for record in records) >= len(KINDS) + 6
+    killed = [record['kill'] for record in records if record['status'] == -9]
+    assert len([kill for kill in killed if 'after' not in kill]) >= len(KINDS) + 5
