@@ -48,7 +48,7 @@ class TargetImages:
 def build_predictor(model: dict, checkpoint: str | Path) -> torch.nn.Module:
     """A model in evaluation mode with a checkpoint's weights on this process's device.
 
-    Objectives (and their discriminators) are not built. A ``PixelSelector`` checkpoint holds both classifiers.
+    Objectives (and their discriminators) and teachers are not built. A ``PixelSelector`` checkpoint holds both classifiers.
 
     Args:
         model (dict): config of a ``UDASegmentor`` or ``PixelSelector``.
@@ -57,7 +57,7 @@ def build_predictor(model: dict, checkpoint: str | Path) -> torch.nn.Module:
     Raises:
         RuntimeError: when the checkpoint lacks parameters of the model.
     """
-    cfg = dict(model, objectives=[])
+    cfg = dict(model, objectives=[], teacher=None)
     predictor = MODELS.build(cfg)
     state = torch.load(checkpoint, map_location='cpu', weights_only=False)['state_dict']
     own = predictor.state_dict()

@@ -158,6 +158,7 @@ class StagedRunner:
         cfg.custom_hooks = [
             dict(type='IterationSeedHook', seed=self.seed, tag=stage.name),
             dict(type='ProgressHook', title=title, interval=cfg.get('progress', {}).get('interval', 50)),
+            dict(type='TeacherHook'),
             *cfg.get('custom_hooks', []),
         ]
         cfg.model_wrapper_cfg = cfg.get('model_wrapper_cfg') or cpu_model_wrapper()

@@ -3,6 +3,7 @@
 from .batch import DomainBatch, UDABatch
 from .data_preprocessor import UDADataPreprocessor
 from .pixel_selector import PixelSelector
+from .teacher import Teacher
 from .uda_segmentor import UDASegmentor
 
-__all__ = ['DomainBatch', 'PixelSelector', 'UDABatch', 'UDADataPreprocessor', 'UDASegmentor']
+__all__ = ['DomainBatch', 'PixelSelector', 'Teacher', 'UDABatch', 'UDADataPreprocessor', 'UDASegmentor']

@@ -14,11 +14,14 @@ class DomainBatch:
         label (Tensor | None): int64, (B, H, W), train ids, 255 = ignore; None where the dataset has none.
         features (tuple[Tensor, ...]): backbone outputs, (B, C_i, h_i, w_i).
         logits (dict[str, Tensor]): float, (B, C, H, W) at input size, by head: ``main``, ``aux``, ``second``.
+        teacher_prob (Tensor | None): float32, (B, C, H, W) at input size, probabilities of the teacher on the same inputs,
+            without a gradient; None where the model has no teacher, and on the source.
     """
     inputs: Tensor
     label: Tensor | None
     features: tuple[Tensor, ...]
     logits: dict[str, Tensor] = field(default_factory=dict)
+    teacher_prob: Tensor | None = None
 
 
 @dataclass

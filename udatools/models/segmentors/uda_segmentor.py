@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udatools.registry import MODELS, OBJECTIVES
 
 from .batch import DomainBatch, UDABatch
+from .teacher import Teacher
 
 
 @MODELS.register_module()
@@ -35,19 +36,37 @@ class UDASegmentor(BaseModel):
         running_statistics (str): whose batches move the running statistics of batch norm where a batch holds both domains.
             ``'both'``: as in the AdaptSegNet line; what is deployed on the target is then normalised by a mixture.
             ``'target'``: the target's alone. Each domain is normalised by its own batch in training either way.
+        teacher (dict, optional): arguments of :class:`Teacher`; ``batch.target.teacher_prob`` then holds its prediction.
+        shared_forward (bool): source and target go through the network as one batch. Batch norm then normalises by both
+            domains together (unless it is in ``eval`` mode); both must have the same size.
+        channels_last (bool): memory format of the network and its inputs.
+        compile (bool): the network of the student goes through ``torch.compile``.
         data_preprocessor (dict, optional): a ``UDADataPreprocessor``.
 
     Raises:
-        ValueError: for two objectives of one name, or an unknown ``running_statistics``.
+        ValueError: for two objectives of one name, an unknown ``running_statistics``, or a shared forward with the
+            statistics of the target alone.
     """
 
     def __init__(self, segmentor: dict, *, objectives: list[dict] | tuple[dict, ...] = (),
-                 running_statistics: str = 'both', data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+                 running_statistics: str = 'both', teacher: dict | None = None, shared_forward: bool = False,
+                 channels_last: bool = False, compile: bool = False, data_preprocessor: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if running_statistics not in ('both', 'target'):
             raise ValueError(f"running_statistics is {running_statistics!r}; expected 'both' or 'target'")
+        if shared_forward and running_statistics == 'target':
+            raise ValueError("shared_forward=True normalises both domains together; it needs running_statistics='both'")
         self.running_statistics = running_statistics
+        self.shared_forward = shared_forward
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.segmentor = MODELS.build(segmentor)
+        self.teacher = Teacher(segmentor, **teacher) if teacher is not None else None
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        if compile:  # in place: the names of the parameters stay
+            self.segmentor.backbone.compile()
+            self.segmentor.decode_head.compile()
         self.objectives = nn.ModuleDict()
         for cfg in objectives:
             cfg = dict(cfg)
@@ -94,21 +113,46 @@ class UDASegmentor(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
         """Named losses of all objectives on one batch."""
-        outputs = {}
-        for name in inputs:
-            keep = name == 'source' and 'target' in inputs and self.running_statistics == 'target'
-            with _kept_statistics(self) if keep else nullcontext():
-                outputs[name] = self._forward_domain(inputs[name], data_samples[name])
-        batch = UDABatch(**outputs)
+        batch = UDABatch(**self._forward_domains(inputs, {name: _stack_labels(data_samples[name]) for name in inputs}))
+        if self.teacher is not None and batch.target is not None:
+            batch.target.teacher_prob = self.teacher.predict_prob(batch.target.inputs)
         losses: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
             losses.update({f'{name}.{key}': value for key, value in objective(batch, self).items()})
         return losses
 
-    def _forward_domain(self, inputs: Tensor, data_samples: list[SegDataSample]) -> DomainBatch:
-        features = tuple(self.segmentor.extract_feat(inputs))
-        logits = {name: self.upsample(head(features), inputs.shape[2:]) for name, head in self._heads().items()}
-        return DomainBatch(inputs=inputs, label=_stack_labels(data_samples), features=features, logits=logits)
+    def _forward_domains(self, inputs: dict[str, Tensor], labels: dict[str, Tensor | None]) -> dict[str, DomainBatch]:
+        if self.shared_forward and len(inputs) > 1:
+            return self._forward_shared(inputs, labels)
+        outputs = {}
+        for name, images in inputs.items():
+            keep = name == 'source' and 'target' in inputs and self.running_statistics == 'target'
+            with _kept_statistics(self) if keep else nullcontext():
+                outputs[name] = DomainBatch(images, labels[name], *self._forward_images(images))
+        return outputs
+
+    def _forward_shared(self, inputs: dict[str, Tensor], labels: dict[str, Tensor | None]) -> dict[str, DomainBatch]:
+        sizes = {name: tuple(images.shape[2:]) for name, images in inputs.items()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f'shared_forward=True needs inputs of one size, got {sizes}; crop or resize both domains to '
+                             'it, or leave shared_forward off')
+        counts = [len(images) for images in inputs.values()]
+        features, logits = self._forward_images(torch.cat(list(inputs.values())))
+        parts = [feature.split(counts) for feature in features]
+        by_head = {head: value.split(counts) for head, value in logits.items()}
+        return {
+            name: DomainBatch(inputs[name], labels[name], tuple(part[i] for part in parts),
+                              {head: value[i] for head, value in by_head.items()})
+            for i, name in enumerate(inputs)
+        }
+
+    def _forward_images(self, images: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        """Backbone outputs, and the logits of every head at the size of the images."""
+        features = tuple(self.segmentor.extract_feat(images.contiguous(memory_format=self.memory_format)))
+        return features, {name: self.upsample(value, images.shape[2:]) for name, value in self._head_logits(features).items()}
+
+    def _head_logits(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return {name: head(features) for name, head in self._heads().items()}
 
     def _heads(self) -> dict[str, nn.Module]:
         heads = {'main': self.segmentor.decode_head}
