@@ -21,6 +21,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', nargs='?', const='bfloat16', choices=('bfloat16', 'float16'),
                         help='automatic mixed precision (GPU only); bfloat16 unless float16 is said')
     parser.add_argument('--seed', type=int, help='overrides randomness.seed')
+    parser.add_argument('--select', metavar='CRITERION',
+                        help='how the checkpoint of the last stage is chosen: last (default), or without target labels entropy, '
+                        'consistency, density; target_miou looks at target labels (docs/model_selection.md)')
     parser.add_argument('--dry-run', action='store_true', help='print config, stages, data and parameters, then stop')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
@@ -36,10 +39,11 @@ def main() -> int:
     from udatools.engine.cli import build_config, dry_run, explain_error
     from udatools.engine.runner import StagedRunner
     from udatools.engine.runner.distributed import leave_distributed
+    from udatools.evaluation.model_selection import describe_selection
     from udatools.visualization.report import format_results_table
     try:
         cfg = build_config(args.config, work_dir=args.work_dir, resume=args.resume, amp=args.amp, seed=args.seed,
-                           options=args.cfg_options, launcher=args.launcher)
+                           select=args.select, options=args.cfg_options, launcher=args.launcher)
         if args.dry_run:
             return dry_run(cfg)
         runner = StagedRunner.from_cfg(cfg)
@@ -51,6 +55,9 @@ def main() -> int:
         return status
     if int(os.environ.get('RANK', 0)) == 0:
         print(format_results_table(results))
+        for record in results['stages']:
+            if 'selection' in record:
+                print(describe_selection(record['name'], record['selection']))
         print(f'Report: {runner.work_dir / "report" / "index.html"}\nModel:  {runner.work_dir / "final" / "model.pth"}')
     return 0
 

@@ -19,12 +19,13 @@ from mmseg.registry import (
                             TRANSFORMS,
 )
 
+DOMAIN_TRANSFORMS = Registry('domain_transform', scope='mmseg', locations=['udatools.models.domain_transforms'])
 OBJECTIVES = Registry('objective', scope='mmseg', locations=['udatools.models.objectives'])
 PSEUDO_LABEL_POLICIES = Registry('pseudo_label_policy', scope='mmseg', locations=['udatools.pseudo_labels'])
 SELECTORS = Registry('selector', scope='mmseg', locations=['udatools.active.selectors'])
 ANNOTATORS = Registry('annotator', scope='mmseg', locations=['udatools.active.annotators'])
 
 __all__ = [
-    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'FUNCTIONS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS', 'OBJECTIVES',
-    'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES', 'RUNNERS', 'SELECTORS', 'TRANSFORMS'
+    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'DOMAIN_TRANSFORMS', 'FUNCTIONS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS',
+    'OBJECTIVES', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES', 'RUNNERS', 'SELECTORS', 'TRANSFORMS'
 ]

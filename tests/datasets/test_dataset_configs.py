@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base configs of data sets: same pieces everywhere, and they load what is on disk."""
+import json
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,15 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from udatools.datasets.taxonomies import get_class_set
+from udatools.datasets.taxonomies import get_class_set, get_label_lut
+from udatools.engine.runner.stages import StageConfig, resolve_references
 from udatools.evaluation import get_protocol
 from udatools.registry import DATASETS, METRICS
+from udatools.visualization.run_data import _configured_image_root
 
 FOLDER = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
-NAMES = ['minidrive', 'gta2cs', 'syn2cs', 'carla2camvid']
+TAXONOMIES = Path(__file__).parents[2] / 'udatools' / 'datasets' / 'taxonomies'
+NAMES = ['minidrive', 'gta2cs', 'syn2cs', 'carla2camvid', 'syn2camvid']
 
 
 @pytest.fixture(params=NAMES)
@@ -24,13 +28,13 @@ def loaded(request, trees, monkeypatch):
     for variable, value in dict(MINIDRIVE=root, GTA5=root / 'gta5', SYNTHIA=root / 'synthia', REAL_DATA=root,
                                 CITYSCAPES=root / 'cityscapes').items():
         monkeypatch.setenv(f'UDATOOLS_{variable}', str(value))
-    return Config.fromfile(FOLDER / f'{request.param}.py')
+    return resolve_references(Config.fromfile(FOLDER / f'{request.param}.py'))
 
 
 def shrunk(cfg):
     """The same config with tiny sizes."""
     text = cfg.pretty_text
-    for size in ((1280, 720), (1280, 760), (1024, 512), (240, 180)):
+    for size in ((1280, 720), (1280, 760), (1024, 512), (240, 180), (640, 380)):
         width, height = size
         text = text.replace(f'{width},\n            {height},', '16,\n 8,').replace(f'({width}, {height})', '(16, 8)')
     return Config.fromstring(text, '.py')
@@ -82,9 +86,47 @@ def test_sizes_are_those_of_the_papers(loaded):
     scales = {str(tuple(step.scale)) for pipeline in (k for k in loaded if k.endswith('pipeline'))
               for step in loaded[pipeline] if 'scale' in step}
     assert scales == {'minidrive': set(), 'gta2cs': {'(1280, 720)', '(1024, 512)'},
-                      'syn2cs': {'(1280, 760)', '(1024, 512)'}, 'carla2camvid': {'(240, 180)'}}[name]
+                      'syn2cs': {'(1280, 760)', '(1024, 512)'}, 'carla2camvid': {'(240, 180)'},
+                      'syn2camvid': {'(640, 380)'}}[name]
     assert "type='Resize'" not in str(loaded.target_train.pipeline)
     assert 'round_up=False' in text
+
+
+def test_pairs_with_cityscapes_differ_in_source_and_classes_only():
+    of_the_pair = {'source_root', 'classes', 'num_classes', 'source_pipeline', 'source_train', 'val_evaluator', 'test_evaluator'}
+    rest = []
+    for name, classes in (('gta2cs', 'cityscapes19'), ('syn2cs', 'synthia16')):
+        cfg = resolve_references(Config.fromfile(FOLDER / f'{name}.py')).to_dict()
+        cfg['train_dataloader']['dataset'].pop('source')
+        for part in (cfg['target_train'], cfg['target_train_labelled'], cfg['target_images'], cfg['target_val'],
+                     cfg['train_dataloader']['dataset']['target'], cfg['val_dataloader']['dataset'],
+                     cfg['test_dataloader']['dataset'], cfg['source_train']):
+            assert part.pop('classes') == classes
+        rest.append({key: value for key, value in cfg.items() if key not in of_the_pair and not key.startswith('_')})
+    assert rest[0] == rest[1] and 'target_train' in rest[0]
+
+
+def test_every_class_of_camvid_occurs_in_synthia():
+    cfg = resolve_references(Config.fromfile(FOLDER / 'syn2camvid.py'))
+    assert cfg.source_train.classes == cfg.target_train.classes == 'camvid11'
+    lut = get_label_lut('synthia', 'camvid11')
+    assert set(lut[(lut >= 0) & (lut < 255)].tolist()) == set(range(11))
+    # Where both simulators have a class of one name, it goes to the same class of CamVid.
+    carla = {'2': 'fence', '4': 'pedestrian', '5': 'pole', '7': 'road', '9': 'vegetation', '11': 'wall', '13': 'sky',
+             '18': 'traffic light', '12': 'traffic sign', '22': 'terrain', '6': 'lane marking', '8': 'sidewalk', '1': 'building'}
+    raw_names = json.loads((TAXONOMIES / 'synthia.json').read_text())['raw_names']
+    raw = {name: int(number) for number, name in raw_names.items()}
+    of_carla = get_label_lut('carla', 'camvid11')
+    assert {name: int(lut[raw[name]]) for name in carla.values()} == {
+        name: int(of_carla[int(number)]) for number, name in carla.items()}
+
+
+def test_the_report_finds_the_images_of_a_config_with_references(loaded, tmp_path):
+    raw = StageConfig(Config.fromfile(loaded.filename).to_dict())
+    (tmp_path / 'run').mkdir()
+    raw.dump(str(tmp_path / 'run' / 'config.py'))
+    root = _configured_image_root(tmp_path / 'run')
+    assert root == Path(DATASETS.build(dict(loaded.target_images, pipeline=[], lazy_init=True)).image_root())
 
 
 def test_real_pair(real_data_root, monkeypatch):

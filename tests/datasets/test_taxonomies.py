@@ -21,6 +21,7 @@ def parse(text):
 GTA5 = parse('7:0 8:1 11:2 12:3 13:4 17:5 19:6 20:7 21:8 22:9 23:10 24:11 25:12 26:13 27:14 28:15 31:16 32:17 33:18')
 SYNTHIA = parse('3:0 4:1 2:2 21:3 5:4 7:5 15:6 9:7 6:8 16:9 1:10 10:11 17:12 8:13 18:14 19:15 20:16 12:17 11:18')
 CARLA_CAMVID = parse('1:1 2:7 4:9 5:2 6:3 7:3 8:4 9:5 10:8 11:1 12:6 13:0 15:1 17:7 18:6 22:5')
+SYNTHIA_CAMVID = parse('1:0 2:1 3:3 4:4 5:7 6:5 7:2 8:8 9:6 10:9 11:10 12:10 15:6 16:5 17:10 18:8 19:8 20:8 21:1 22:3')
 CARLA_19 = parse('1:2 2:4 4:11 5:5 6:0 7:0 8:1 9:8 10:13 11:3 12:7 13:10 18:6 22:9')
 CAMVID_19 = parse('0:10 1:2 2:5 3:0 4:1 5:8 6:7 7:4 8:13 9:11 10:18')
 
@@ -34,6 +35,7 @@ def as_ids(lut):
     ('cityscapes', 'cityscapes19', GTA5),
     ('cityscapes_trainids', 'cityscapes19', {i: i for i in range(19)}),
     ('synthia', 'cityscapes19', SYNTHIA),
+    ('synthia', 'camvid11', SYNTHIA_CAMVID),
     ('carla', 'camvid11', CARLA_CAMVID),
     ('carla', 'cityscapes19', CARLA_19),
     ('camvid', 'camvid11', {i: i for i in range(11)}),

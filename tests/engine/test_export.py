@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 
 from udatools.engine.export import export_plain, plain_model
+from udatools.registry import MODELS
 
 HEAD = dict(type='DeepLabV2Head', in_channels=8, in_index=3, num_classes=3, dilations=(2, 4), align_corners=False)
 RESNET = dict(type='UDAResNet', depth=18, weights='torchvision://resnet18', bn_mode='eval')
@@ -55,3 +56,25 @@ def test_files(tmp_path):
     content = torch.load(tmp_path / 'final/model.pth', weights_only=True)  # loads under the safe default of torch
     assert content['meta']['dataset_meta']['classes'] == ('a', 'b', 'c')
     assert all(key.startswith(('backbone.', 'decode_head.')) for key in content['state_dict'])
+
+
+def test_two_classifiers_become_one_stock_head_with_the_summed_logits():
+    torch.manual_seed(0)
+    cfg = HEAD | dict(type='DualDeepLabV2Head', in_index=0)
+    ours = MODELS.build(dict(cfg)).eval()
+    for parameter in ours.parameters():
+        torch.nn.init.normal_(parameter)
+    state = {f'decode_head.{key}': value for key, value in ours.state_dict().items()} | {'backbone.a': torch.ones(1)}
+    model, exported, plain = plain_model(config(head=cfg), dict(state))
+    assert plain and model['decode_head']['type'] == 'ASPPHead'
+    stock = MODELS.build(model['decode_head']).eval()
+    stock.load_state_dict({key.removeprefix('decode_head.'): value for key, value in exported.items() if 'decode_head' in key})
+    feature = [torch.randn(2, 8, 9, 10)]
+    torch.testing.assert_close(stock(feature), ours(feature), rtol=1e-4, atol=1e-4)
+
+    near = cfg | dict(dilations=(1, 2))  # a branch of dilation 1 keeps our head, still a single one
+    model, exported, plain = plain_model(config(head=near), dict(state))
+    assert not plain and model['decode_head']['type'] == 'DeepLabV2Head'
+    assert not [key for key in exported if 'second' in key] and exported['backbone.a'] == 1
+    expected = ours.branches[1].bias + ours.second_branches[1].bias
+    assert torch.equal(exported['decode_head.branches.1.bias'], expected)

@@ -1,34 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison table, by hand."""
+"""The comparison tables, by hand."""
 import pytest
 
-from udatools.evaluation.comparison import comparison_rows, format_markdown, update_between_markers
+from udatools.evaluation.comparison import comparison_rows, format_classes, format_markdown, update_between_markers
 
 
-def result(seed, protocol='p', **stages):
+def result(seed, protocol='p', cost=None, iou=None, **stages):
     return {'seed': seed, 'protocol': protocol, 'stages': [
-        {'name': name, 'metrics': {'mIoU': value}, 'labelled': {'portion': share}} for name, (value, share) in stages.items()]}
+        {'name': name, 'metrics': {'mIoU': value, 'IoU': iou or {}}, 'labelled': {'portion': share},
+         'cost': {} if cost is None else {'device': cost[2], 'train_seconds': 1.0, 'peak_memory_bytes': 1,
+                                          'total': {'train_seconds': cost[0], 'peak_memory_bytes': cost[1]}}}
+        for name, (value, share) in stages.items()]}
 
 
 RUNS = {
-    'spl_x': [result(0, warmup=(20.0, 0.0), main=(48.0, 0.02)), result(1, warmup=(30.0, 0.0), main=(45.0, 0.024))],
+    'spl_x': [result(1, warmup=(30.0, 0.0), main=(45.0, 0.024), cost=(30.0, 300, 'cpu')),
+              result(0, warmup=(20.0, 0.0), main=(48.0, 0.02), cost=(30.0, 200, 'cpu'))],
+    'source_only_x': [result(0, train=(20.0, 0.0), cost=(10.0, 200, 'cpu')),
+                      result(1, train=(24.0, 0.0), cost=(20.0, 100, 'cpu'))],
     'supervised_x': [result(0, train=(50.0, 0.0)), result(1, train=(60.0, 0.0))],
 }
 
 
-def test_rows_by_hand():
-    warmup, main, supervised = comparison_rows(RUNS)
+def test_all_stages_by_hand():
+    warmup, main, source_only, supervised = comparison_rows(RUNS, all_stages=True)
+    assert [row['stage'] for row in (warmup, main, source_only, supervised)] == ['warmup', 'main', 'train', 'train']
     assert (warmup['mIoU'], warmup['std']) == (25.0, pytest.approx(7.0710678))
     assert main['labelled'] == pytest.approx(2.2)
     assert main['relative'] == pytest.approx((96.0 + 75.0) / 2)  # of the same seed, then the mean
     assert supervised['relative'] == 100.0
-    assert main['values'] == {0: 48.0, 1: 45.0}
+    assert list(main['values'].items()) == [(0, 48.0), (1, 45.0)]  # in the order of the seeds
+    assert main['gain'] == pytest.approx((28.0 + 21.0) / 2) and warmup['gain'] == pytest.approx(3.0)
+
+
+def test_last_stage_is_the_default():
+    rows = comparison_rows(RUNS)
+    assert [(row['run'], row['method'], row['stage']) for row in rows] == [
+        ('spl_x', 'spl', 'main'), ('source_only_x', 'source_only', 'train'), ('supervised_x', 'supervised', 'train')]
+
+
+def test_costs_are_ratios_to_the_baseline_of_the_same_seed():
+    spl, source_only, supervised = comparison_rows(RUNS)
+    assert spl['time_ratio'] == pytest.approx((3.0 + 1.5) / 2)
+    assert spl['memory_ratio'] == pytest.approx((1.0 + 3.0) / 2)
+    assert (source_only['time_ratio'], source_only['memory_ratio']) == (1.0, 1.0)
+    assert (spl['seconds'], spl['memory']) == (30.0, 250.0)
+    assert supervised['time_ratio'] is None and supervised['seconds'] is None  # made before costs were written
+
+
+def test_costs_of_two_devices_are_not_compared():
+    runs = {'a_x': [result(0, train=(1.0, 0.0), cost=(5.0, 5, 'H200'))],
+            'source_only_x': [result(0, train=(1.0, 0.0), cost=(9.0, 5, 'cpu'))]}
+    assert comparison_rows(runs)[0]['time_ratio'] is None and comparison_rows(runs)[0]['seconds'] == 5.0
+
+
+def test_a_seed_without_baseline_leaves_no_gain():
+    runs = dict(RUNS, supervised_x=RUNS['supervised_x'][:1], source_only_x=RUNS['source_only_x'][:1])
+    spl = comparison_rows(runs)[0]
+    assert (spl['gain'], spl['relative'], spl['time_ratio']) == (None, None, None)
 
 
 def test_one_seed_has_no_deviation_and_no_reference_no_ratio():
     row, = comparison_rows({'a': [result(3, train=(10.0, 0.0))]})
     assert row['std'] is None and row['relative'] is None
-    assert '| a | train | 1 | 10.0 | 10.0 | - | - |' in format_markdown([row])
+    assert format_markdown([row]).splitlines()[-1] == '| a | 1 | 10.0 | 10.0 | - | - | - | - | - |'
+
+
+def test_markdown_forms():
+    rows = comparison_rows(RUNS)
+    full, compact = format_markdown(rows).splitlines(), format_markdown(rows, compact=True).splitlines()
+    assert full[:3] == [
+        '| method | seeds | mIoU | by seed | gain | labelled pixels | time | memory | of supervised |',
+        '|---|---|---|---|---|---|---|---|---|',
+        '| spl | 2 | 46.5 ± 2.1 | 48.0 / 45.0 | +24.5 | 2.20 % | ×2.25 | ×2.00 | 85.5 % |']
+    assert compact[2] == '| spl | 46.5 ± 2.1 | +24.5 | 2.20 % | ×2.25 | ×2.00 | 85.5 % |'
+    absolute = format_markdown(rows, absolute=True, stages=True).splitlines()
+    assert 'training time | peak memory' in absolute[0]
+    assert '| spl | main | 2 |' in absolute[2] and '| 30 s | 0 MiB |' in absolute[2]
+    assert len({line.count('|') for line in full}) == 1
+
+
+def test_the_choice_of_the_checkpoint_is_told_when_there_was_one():
+    chosen, oracle = (dict(RUNS['spl_x'][0]['stages'][1], selection=dict(criterion=name, uses_target_labels=labels))
+                      for name, labels in (('entropy', False), ('target_miou', True)))
+    runs = dict(RUNS, a_x=[dict(RUNS['spl_x'][0], stages=[chosen])], b_x=[dict(RUNS['spl_x'][0], stages=[oracle])])
+    text = format_markdown(comparison_rows(runs), compact=True)
+    assert '| spl | last |' in text and '| a | entropy |' in text and '| b | target_miou (oracle) |' in text
+    assert 'checkpoint' not in format_markdown(comparison_rows(RUNS))
+
+
+def test_classes_are_means_over_the_seeds_that_have_them():
+    runs = {'a_x': [result(0, iou={'road': 80.0, 'train': None}, train=(1.0, 0.0)),
+                    result(1, iou={'road': 90.0, 'train': 10.0}, train=(3.0, 0.0))],
+            'b_x': [result(0, iou={'road': 7.0, 'train': None}, train=(5.0, 0.0))]}
+    rows = comparison_rows(runs)
+    assert rows[0]['IoU'] == {'road': 85.0, 'train': 10.0} and rows[1]['IoU'] == {'road': 7.0, 'train': None}
+    assert format_classes(rows).splitlines() == [
+        '| method | mIoU | road | train |', '|---|---|---|---|', '| a | 2.0 | 85.0 | 10.0 |', '| b | 5.0 | 7.0 | - |']
 
 
 def test_protocols_are_not_mixed():

@@ -41,6 +41,8 @@ def run_contents(work_dir):
         contents[f'checkpoint {name}'] = checkpoint_contents(work_dir / record['checkpoint'])
     contents['final'] = checkpoint_contents(work_dir / 'final' / 'model.pth')
     contents['results'] = json.loads((work_dir / 'results.json').read_text())
+    for stage in contents['results']['stages']:
+        stage.pop('cost')
     if (work_dir / 'ledger.sqlite').exists():
         with LabelLedger(work_dir / 'ledger.sqlite') as ledger:
             contents['ledger'] = (ledger.content_digest(), ledger.spent(), ledger.rounds())

@@ -62,7 +62,7 @@ def _shrink_data(node, data, items):
             node['max_items'] = items
         if 'Resize' in str(node.get('type')):
             node['scale'] = SIZE
-        if node.get('type') == 'RandomCrop':
+        if node.get('type') in ('RandomCrop', 'RareClassCrop'):
             node['crop_size'] = SIZE[::-1]
         children = node.values()
     elif isinstance(node, (list, tuple)):

@@ -47,7 +47,8 @@ def test_runs_at_reduced_size(path, tiny_data, tmp_path):
     assert [record['name'] for record in results['stages']] == [stage.name for stage in stages if stage.evaluate]
     for record in results['stages']:
         assert 0 <= record['metrics']['mIoU'] <= 100
-        packages = [tmp_path / 'requests' / f'round_{k + 1}' / 'request.json' for k in range(record['round'])]
+        rounds = record['round'] if (tmp_path / 'ledger.sqlite').exists() else 0  # of self-training nothing is asked in
+        packages = [tmp_path / 'requests' / f'round_{k + 1}' / 'request.json' for k in range(rounds)]
         asked = sum(json.loads(package.read_text())['budget']['asked'] for package in packages)
         assert record['labelled']['pixels'] == asked
     assert (tmp_path / 'report' / 'index.html').stat().st_size > 1000

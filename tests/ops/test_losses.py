@@ -60,6 +60,14 @@ def test_domain_loss_by_hand(is_target):
     assert float(domain_classification_loss(score, is_target, 'ls')) == pytest.approx(sum(squares) / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize('mode', ['bce', 'ls'])
+def test_domain_loss_weighs_pixels_and_divides_by_their_number(mode):
+    score, weight = torch.tensor([[[[0.3, -1.2]]]]), torch.tensor([[[[2.0, 0.5]]]])
+    alone = [float(domain_classification_loss(score[..., i:i + 1], True, mode)) for i in range(2)]
+    ours = float(domain_classification_loss(score, True, mode, weight))
+    assert ours == pytest.approx((2.0 * alone[0] + 0.5 * alone[1]) / 2, rel=1e-6)
+
+
 def test_domain_loss_refuses_an_unknown_mode():
     with pytest.raises(ValueError, match="'wgan'.*'bce' or 'ls'"):
         domain_classification_loss(torch.zeros(1, 1, 1, 1), True, 'wgan')

@@ -1,8 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny target set with fixed predictions, and a runner of two gloo ranks."""
+"""A tiny target set with fixed predictions, and a predictor of them that counts its calls."""
 
 import pytest
 import torch
+
+
+class FixedPredictor:
+    """The Predictor of a list of probability maps; ``inferred`` and ``expanded`` record what was asked for."""
+
+    def __init__(self, predictions):
+        self.predictions = predictions
+        self.inferred, self.expanded = [], []
+
+    def infer(self, index):
+        self.inferred.append(index)
+        return index, self.predictions[index].log().numpy()
+
+    def expand(self, compact):
+        index, _ = compact
+        self.expanded.append(index)
+        return self.predictions[index]
+
+
+@pytest.fixture
+def fixed_predictor():
+    return FixedPredictor
 
 
 @pytest.fixture
@@ -18,3 +40,8 @@ def predictions():
 @pytest.fixture
 def keys():
     return [f'city/frame_{i}' for i in range(7)]
+
+
+@pytest.fixture
+def predictor(predictions):
+    return FixedPredictor(predictions)

@@ -2,12 +2,22 @@
 """Pseudo-labels of a set: equal to a literal loop, to any number of ranks, and to themselves after a kill."""
 import errno
 import json
+import os
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from udatools.pseudo_labels import InstanceAdaptivePolicy, PseudoLabelPolicy, PseudoLabelStore, generate_pseudo_labels
+from udatools.pseudo_labels import (
+    ClassBalancedPolicy,
+    InstanceAdaptivePolicy,
+    PseudoLabelPolicy,
+    PseudoLabelStore,
+    Spool,
+    generate_pseudo_labels,
+)
 
 
 class WholeSetPolicy(PseudoLabelPolicy):
@@ -45,9 +55,9 @@ def literal_labels(predictions, alpha=0.2, beta=0.9, gamma=8.0):
     return labels, theta
 
 
-def test_labels_equal_a_literal_loop(tmp_path, predictions, keys):
+def test_labels_equal_a_literal_loop(tmp_path, predictor, predictions, keys):
     store = PseudoLabelStore(tmp_path)
-    summary = generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(), store, 4,
+    summary = generate_pseudo_labels(predictor, keys, InstanceAdaptivePolicy(), store, 4,
                                      class_names=['road', 'car', 'sky', 'train'])
     expected, theta = literal_labels(predictions)
     kept = 0
@@ -67,16 +77,58 @@ def test_labels_equal_a_literal_loop(tmp_path, predictions, keys):
     assert summary.coverage['classes']['sky']['kept'] == sum((label == 2).sum() for label in expected)
 
 
-def test_one_pass_of_inference_for_a_streaming_policy(tmp_path, predictions, keys):
-    calls = []
-    generate_pseudo_labels(lambda i: calls.append(i) or predictions[i], keys, InstanceAdaptivePolicy(),
-                           PseudoLabelStore(tmp_path), 4)
-    assert calls == list(range(7))
+def literal_class_balanced(predictions, portion):
+    """The rule on lists and single pixels, in raster order; probabilities rounded to float16 first."""
+    rounded = [prob.numpy().astype(np.float16).astype(np.float64) for prob in predictions]
+    winning = {c: [] for c in range(4)}
+    for prob, exact in zip(rounded, predictions):
+        flat, order = prob.reshape(4, -1), exact.numpy().reshape(4, -1)
+        for position in range(0, flat.shape[1], 4):
+            c = int(order[:, position].argmax())
+            winning[c].append(flat[c, position])
+    theta = []
+    for values in winning.values():
+        rank = int(np.floor(portion * len(values))) - 1
+        theta.append(sorted(values, reverse=True)[rank] if rank >= 0 else 1.0)
+    labels = []
+    for prob in rounded:
+        label = np.full(prob.shape[1:], 255, np.uint8)
+        for y, x in np.ndindex(label.shape):
+            ratios = [prob[c, y, x] / theta[c] for c in range(4)]
+            if max(ratios) >= 1:
+                label[y, x] = ratios.index(max(ratios))
+        labels.append(label)
+    return labels, theta
 
 
-def test_whole_set_policy_sees_every_pixel_once_before_any_label(tmp_path, predictions, keys):
+@pytest.mark.parametrize('round, portion', [(1, 0.2), (3, 0.3), (99, 0.5)])
+def test_class_balanced_labels_equal_a_literal_loop(tmp_path, fixed_predictor, predictions, keys, round, portion):
+    store = PseudoLabelStore(tmp_path)
+    weights = torch.tensor([1.1, 1.0, 0.9, 0.1])[:, None, None]
+    predictions = [weights * prob**0.03 for prob in predictions]  # no class is sure, so thresholds decide between them
+    predictions = [prob / prob.sum(0) for prob in predictions]
+    summary = generate_pseudo_labels(fixed_predictor(predictions), keys, ClassBalancedPolicy(round=round), store, 4)
+    expected, theta = literal_class_balanced(predictions, portion)
+    thresholds = json.loads((tmp_path / 'thresholds.json').read_text())
+    assert list(thresholds['final'].values()) == theta and theta[3] == 1.0
+    for key, label in zip(keys, expected):
+        assert np.array_equal(store.read_label(key), label)
+    kept = np.bincount(np.stack(expected).ravel(), minlength=256)
+    assert [entry['kept'] for entry in summary.coverage['classes'].values()] == kept[:4].tolist()
+    other = sum(((label != 255) & (label != prob.numpy().argmax(0))).sum() for label, prob in zip(expected, predictions))
+    assert other > 0 or portion == 0.2, 'the label is not always the argmax'
+
+
+@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, ClassBalancedPolicy])
+def test_one_pass_of_inference(tmp_path, predictor, keys, policy):
+    generate_pseudo_labels(predictor, keys, policy(), PseudoLabelStore(tmp_path), 4)
+    assert predictor.inferred == list(range(7))
+    assert predictor.expanded == list(range(7)) * (2 if policy is ClassBalancedPolicy else 1)
+
+
+def test_whole_set_policy_sees_every_pixel_once_before_any_label(tmp_path, predictor, predictions, keys):
     policy, store = WholeSetPolicy(), PseudoLabelStore(tmp_path)
-    generate_pseudo_labels(predictions.__getitem__, keys, policy, store, 4)
+    generate_pseudo_labels(predictor, keys, policy, store, 4)
     assert policy.seen == [7 * 99]
     label = np.stack([p.numpy().argmax(0) for p in predictions])
     confidence = np.stack([p.numpy().max(0) for p in predictions]).astype(np.float16)
@@ -88,35 +140,72 @@ def test_whole_set_policy_sees_every_pixel_once_before_any_label(tmp_path, predi
 
 @pytest.mark.distributed
 @pytest.mark.parametrize('world', [2, 3])
-@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, WholeSetPolicy])
-def test_files_do_not_depend_on_the_number_of_ranks(tmp_path, predictions, keys, tree, run_ranks, world, policy):
-    generate_pseudo_labels(predictions.__getitem__, keys, policy(), PseudoLabelStore(tmp_path / 'one'), 4,
-                           input_hash='h')
-    predicted = run_ranks(lambda rank: _record(predictions, keys, policy(), tmp_path / 'many'), world)
-    assert [error for _, error in predicted] == [None] * world
+@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, WholeSetPolicy, ClassBalancedPolicy])
+def test_files_do_not_depend_on_the_number_of_ranks(tmp_path, predictor, keys, tree, run_ranks, world, policy):
+    generate_pseudo_labels(predictor, keys, policy(), PseudoLabelStore(tmp_path / 'one'), 4, input_hash='h')
+    predictor.inferred.clear()
+
+    def work(rank):
+        generate_pseudo_labels(predictor, keys, policy(), PseudoLabelStore(tmp_path / 'many'), 4, input_hash='h')
+        return predictor.inferred
+
+    inferred = run_ranks(work, world)
+    assert [error for _, error in inferred] == [None] * world
     assert tree(tmp_path / 'one') == tree(tmp_path / 'many')
-    passes = 2 if policy is WholeSetPolicy else 1
-    assert [value for value, _ in predicted] == [list(range(rank, 7, world)) * passes for rank in range(world)]
+    assert [value for value, _ in inferred] == [list(range(rank, 7, world)) for rank in range(world)]
 
 
-def _record(predictions, keys, policy, out_dir):
-    calls = []
-    generate_pseudo_labels(lambda i: calls.append(i) or predictions[i], keys, policy, PseudoLabelStore(out_dir), 4,
-                           input_hash='h')
-    return calls
+@pytest.mark.parametrize('fails', [None, 'infer', 'label'])
+def test_nothing_of_the_spool_is_left(tmp_path, predictor, keys, tree, monkeypatch, fails):
+    open_files, seen = len(os.listdir('/proc/self/fd')) if os.path.isdir('/proc/self/fd') else 0, []
+    original = Spool.write
+
+    def write(self, item):
+        original(self, item)
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+        if fails == 'infer' and len(seen) == 4:
+            raise OSError(errno.ENOSPC, 'the disk is full')
+
+    monkeypatch.setattr(Spool, 'write', write)
+    policy = ClassBalancedPolicy()
+    if fails == 'label':
+        monkeypatch.setattr(policy, 'label', lambda *a: 1 / 0)
+    with pytest.raises((OSError, ZeroDivisionError)) if fails else nullcontext():
+        generate_pseudo_labels(predictor, keys, policy, PseudoLabelStore(tmp_path), 4)
+    assert len(seen) == (4 if fails == 'infer' else 7)
+    kept = {name for name in tree(tmp_path) if not name.startswith(('labels/', 'confidence/'))}
+    assert kept == (set() if fails else {'thresholds.json', 'coverage.json', 'done.json'})
+    if open_files:
+        assert len(os.listdir('/proc/self/fd')) == open_files
 
 
 @pytest.mark.distributed
-def test_an_error_on_one_rank_ends_all_ranks(tmp_path, predictions, keys, run_ranks):
+def test_an_error_after_the_pass_ends_all_ranks(tmp_path, predictor, keys, run_ranks):
 
     def work(rank):
+        policy = ClassBalancedPolicy()
+        if rank == 1:
+            policy.label = lambda *a: 1 / 0
+        generate_pseudo_labels(predictor, keys, policy, PseudoLabelStore(tmp_path / 'out'), 4)
 
-        def predict(i):
-            if i == 3:
+    errors = [error for _, error in run_ranks(work)]
+    assert 'ZeroDivisionError' in errors[1] and 'rank 1 failed' in errors[0]
+    assert not (tmp_path / 'out' / 'done.json').exists()
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, ClassBalancedPolicy])
+def test_an_error_on_one_rank_ends_all_ranks(tmp_path, predictions, keys, run_ranks, fixed_predictor, policy):
+
+    class Truncated(fixed_predictor):
+
+        def infer(self, index):
+            if index == 3:
                 raise OSError('frame_3.png is truncated')
-            return predictions[i]
+            return super().infer(index)
 
-        generate_pseudo_labels(predict, keys, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path / 'out'), 4)
+    def work(rank):
+        generate_pseudo_labels(Truncated(predictions), keys, policy(), PseudoLabelStore(tmp_path / 'out'), 4)
 
     errors = [error for _, error in run_ranks(work)]
     assert 'OSError: frame_3.png is truncated' in errors[1]
@@ -126,7 +215,8 @@ def test_an_error_on_one_rank_ends_all_ranks(tmp_path, predictions, keys, run_ra
 
 @pytest.mark.distributed
 @pytest.mark.parametrize('world', [1, 2])
-def test_a_full_disk_is_named_on_every_rank(tmp_path, predictions, keys, run_ranks, world):
+@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, ClassBalancedPolicy])
+def test_a_full_disk_is_named_on_every_rank(tmp_path, predictor, keys, run_ranks, world, policy):
 
     def work(rank):
 
@@ -137,17 +227,17 @@ def test_a_full_disk_is_named_on_every_rank(tmp_path, predictions, keys, run_ran
                     raise OSError(errno.ENOSPC, f'cannot write {key}.png: the disk is full')
                 super().write(key, label, confidence)
 
-        generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(), FullStore(tmp_path / 'out'), 4)
+        generate_pseudo_labels(predictor, keys, policy(), FullStore(tmp_path / 'out'), 4)
 
     errors = [error for _, error in run_ranks(work, world)]
     assert all('frame_0.png: the disk is full' in error for error in errors) and len(errors) == world
     assert not (tmp_path / 'out' / 'done.json').exists()
 
 
-def test_same_inputs_are_skipped_and_others_redone(tmp_path, predictions, keys):
+def test_same_inputs_are_skipped_and_others_redone(tmp_path, predictor, keys):
 
     def generate(input_hash):
-        return generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(),
+        return generate_pseudo_labels(predictor, keys, InstanceAdaptivePolicy(),
                                       PseudoLabelStore(tmp_path), 4, input_hash=input_hash)
 
     first = generate('a')
@@ -160,23 +250,25 @@ def test_same_inputs_are_skipped_and_others_redone(tmp_path, predictions, keys):
 
 
 @pytest.mark.parametrize('stop_at', [0, 3, 6])
-def test_half_done_is_redone_to_the_same_files(tmp_path, predictions, keys, tree, stop_at):
+@pytest.mark.parametrize('policy', [InstanceAdaptivePolicy, ClassBalancedPolicy])
+def test_half_done_is_redone_to_the_same_files(tmp_path, predictor, predictions, keys, tree, fixed_predictor, policy, stop_at):
 
-    def generate(out_dir, predict, input_hash='h'):
-        return generate_pseudo_labels(predict, keys, InstanceAdaptivePolicy(), PseudoLabelStore(out_dir), 4,
-                                      input_hash=input_hash)
+    class Stopping(fixed_predictor):
 
-    def stopping(i):
-        if i == stop_at:
-            raise KeyboardInterrupt
-        return predictions[i]
+        def infer(self, index):
+            if index == stop_at:
+                raise KeyboardInterrupt
+            return super().infer(index)
 
-    generate(tmp_path / 'whole', predictions.__getitem__)
-    generate(tmp_path / 'stopped', predictions.__getitem__, 'older')
+    def generate(out_dir, predictor, input_hash='h'):
+        return generate_pseudo_labels(predictor, keys, policy(), PseudoLabelStore(out_dir), 4, input_hash=input_hash)
+
+    generate(tmp_path / 'whole', predictor)
+    generate(tmp_path / 'stopped', predictor, 'older')
     with pytest.raises(KeyboardInterrupt):
-        generate(tmp_path / 'stopped', stopping)
+        generate(tmp_path / 'stopped', Stopping(predictions))
     assert not (tmp_path / 'stopped' / 'done.json').exists()
-    assert generate(tmp_path / 'stopped', predictions.__getitem__).generated
+    assert generate(tmp_path / 'stopped', predictor).generated
     assert tree(tmp_path / 'whole') == tree(tmp_path / 'stopped')
 
 
@@ -188,14 +280,14 @@ def test_damaged_done_file_means_not_done(tmp_path, keys):
 
 
 @pytest.mark.parametrize('given, message', [([], 'empty'), (['a', 'a'], 'twice')])
-def test_bad_keys_are_refused(tmp_path, predictions, given, message):
+def test_bad_keys_are_refused(tmp_path, predictor, given, message):
     with pytest.raises(ValueError, match=message):
-        generate_pseudo_labels(predictions.__getitem__, given, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path), 4)
+        generate_pseudo_labels(predictor, given, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path), 4)
 
 
-def test_another_number_of_classes_is_refused(tmp_path, predictions, keys):
+def test_another_number_of_classes_is_refused(tmp_path, predictor, keys):
     with pytest.raises(ValueError, match=r'expected \(5, H, W\)'):
-        generate_pseudo_labels(predictions.__getitem__, keys, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path), 5)
+        generate_pseudo_labels(predictor, keys, InstanceAdaptivePolicy(), PseudoLabelStore(tmp_path), 5)
 
 
 def test_a_missing_label_is_named(tmp_path):

@@ -2,10 +2,11 @@
 """The policy classes: defaults of the paper, a share of confident pixels a round, clear errors."""
 import numpy as np
 import pytest
+import torch
 
-from udatools.ops.histograms import class_histogram
+from udatools.ops.histograms import class_histogram, winning_prediction
 from udatools.ops.thresholds import instance_adaptive_step
-from udatools.pseudo_labels import InstanceAdaptivePolicy
+from udatools.pseudo_labels import ClassBalancedPolicy, InstanceAdaptivePolicy
 from udatools.registry import PSEUDO_LABEL_POLICIES
 
 
@@ -33,3 +34,40 @@ def test_values_outside_their_range_are_refused(arguments):
 def test_settings_follow_what_the_labels_depend_on():
     assert InstanceAdaptivePolicy(0.2).settings() != InstanceAdaptivePolicy(0.25).settings()
     assert InstanceAdaptivePolicy([0.2, 0.3]).settings() == InstanceAdaptivePolicy(0.2).settings()
+
+
+@pytest.mark.parametrize('round, portion', [(1, 0.2), ('2', 0.25), (3, 0.3), (7, 0.5), (40, 0.5)])
+def test_portion_of_the_round(round, portion):
+    assert ClassBalancedPolicy(round=round).portion == portion
+
+
+def test_a_portion_above_the_maximum_stays():
+    assert ClassBalancedPolicy(0.66).portion == 0.66 == ClassBalancedPolicy(0.66, round=3).portion
+
+
+@pytest.mark.parametrize('arguments', [dict(portion=0), dict(portion=1.1), dict(maximum=0), dict(step=-0.1), dict(stride=0),
+                                       dict(round=0), dict(cap=0), dict(cap=1.5)])
+def test_class_balanced_values_outside_their_range_are_refused(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        ClassBalancedPolicy(**arguments)
+
+
+def test_class_balanced_counts_every_fourth_pixel_in_raster_order():
+    policy = PSEUDO_LABEL_POLICIES.build(dict(type='ClassBalancedPolicy'))
+    label = np.arange(15, dtype=np.uint8).reshape(3, 5)
+    confidence = (np.arange(15) / 16).astype(np.float16).reshape(3, 5)
+    histogram = policy.statistics(type(winning_prediction(torch.ones(1, 1, 1)))(label, confidence), 15)
+    assert histogram.classes.tolist() == [0, 4, 8, 12] and policy.needs_whole_set
+
+
+def test_cap_lowers_thresholds_only():
+    label, confidence = np.array([0, 0, 1, 1], np.uint8), np.array([0.95, 0.95, 0.5, 0.6], np.float16)
+    histogram = class_histogram(label, confidence, 3)
+    assert ClassBalancedPolicy(0.5).fit(histogram, 3).tolist() == [float(np.float16(0.95)), float(np.float16(0.6)), 1.0]
+    assert ClassBalancedPolicy(0.5, cap=0.9).fit(histogram, 3).tolist() == [0.9, float(np.float16(0.6)), 0.9]
+
+
+def test_class_balanced_settings_follow_what_the_labels_depend_on():
+    settings = [ClassBalancedPolicy(**kwargs).settings() for kwargs in ({}, dict(round=2), dict(stride=1), dict(cap=0.9))]
+    assert len({str(each) for each in settings}) == 4
+    assert ClassBalancedPolicy(0.25).settings() == ClassBalancedPolicy(round=2).settings()

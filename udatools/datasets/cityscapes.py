@@ -46,4 +46,4 @@ class CityscapesDomain(DomainDataset):
     def label_lut(self, label_path: str) -> np.ndarray:
         """Returns the table for raw ids or, by file name, for train ids."""
         taxonomy = 'cityscapes_trainids' if label_path.endswith('_labelTrainIds.png') else self.TAXONOMY
-        return get_label_lut(taxonomy, self.class_set.name)
+        return get_label_lut(taxonomy, self.class_set, self.own_label_map)

@@ -10,17 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
-from udatools.datasets.taxonomies import IGNORE, get_class_set, get_label_lut
+from udatools.datasets.taxonomies import IGNORE, ClassSpec, check_label_map, get_class_set, get_label_lut
 from udatools.datasets.transforms.load_label import read_mapped_label
+from udatools.utils.rng import make_generator
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+
+
+def portion_of_round(portion: float | Sequence[float], number: int) -> float:
+    """Returns the share of round ``number`` (from 1) of a share for all rounds or one a round.
+
+    Raises:
+        ValueError: If the round is below 1, or a share is outside (0, 1].
+    """
+    shares = [float(share) for share in portion] if isinstance(portion, Sequence) else [float(portion)]
+    if number < 1:
+        raise ValueError(f'portion_round is {number}; rounds are counted from 1')
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ValueError(f'portion is {portion}; expected a share of the images in (0, 1], or one a round')
+    return shares[min(number, len(shares)) - 1]
 
 
 class DatasetLayoutError(FileNotFoundError):
@@ -35,12 +50,21 @@ class DomainDataset(BaseSegDataset):
     Args:
         data_root (str | PathLike): Root folder of the data set.
         split (str): Split, as the data set names it. Default: ``train``.
-        classes (str): Name of the class set that raw labels are mapped to. Default: ``cityscapes19``.
+        classes (str | Mapping): Class set that raw labels are mapped to: a name, ``dict(name=..., classes=[...])`` or the
+            path of a ``.json`` file with such a dict. Default: ``cityscapes19``.
+        label_map (Mapping, optional): Raw label id, or what the data set calls it -> name of a class, or ``'ignore'``; in
+            place of the data set's own map to ``classes``. What the data set defines and the map does not list is ignored.
+            None and an empty one mean the data set's own.
         labelled (bool): Whether ground truth is read. With False no label path is ever made. Default: True.
         label_dir (str, optional): Folder of label PNGs (train ids, 255 = not labelled) at ``<label_dir>/<key>.png``:
             pseudo-labels or answers of the ledger. Read when an item is loaded; an image without one is all 255.
             Only with ``labelled=False``.
         max_items (int, optional): Keep the first this many images in key order.
+        portion (float | Sequence[float], optional): Keep a random share of them, in (0, 1], at least one image, still in
+            key order: self-training on a part of the source. A sequence has one value a round and its last one serves all
+            later rounds.
+        portion_round (int): Which round this is, from 1; each round has a subset of its own. Default: 1.
+        portion_seed (int): What the subsets are drawn from, together with the round. Default: 0.
         pipeline (Sequence[dict | Callable]): mmcv / mmseg transforms.
         test_mode (bool): As in mmengine. Default: False.
         indices (int | Sequence[int], optional): As in mmengine.
@@ -50,7 +74,7 @@ class DomainDataset(BaseSegDataset):
     Raises:
         DatasetLayoutError: If the root, the split or any needed file is missing; says which tree was expected.
         ValueError: If there is no image, two images share a key, or the arguments contradict each other.
-        KeyError: If the class set is unknown or the data set has no label map to it.
+        KeyError: If the class set is unknown or the data set has no label map to it and none is given.
     """
 
     TAXONOMY: str = ''
@@ -61,10 +85,14 @@ class DomainDataset(BaseSegDataset):
                  data_root: str | os.PathLike[str],
                  *,
                  split: str = 'train',
-                 classes: str = 'cityscapes19',
+                 classes: ClassSpec = 'cityscapes19',
+                 label_map: Mapping | None = None,
                  labelled: bool = True,
                  label_dir: str | os.PathLike[str] | None = None,
                  max_items: int | None = None,
+                 portion: float | Sequence[float] | None = None,
+                 portion_round: int = 1,
+                 portion_seed: int = 0,
                  pipeline: Sequence[dict | Callable] = (),
                  test_mode: bool = False,
                  indices: int | Sequence[int] | None = None,
@@ -80,9 +108,13 @@ class DomainDataset(BaseSegDataset):
         class_set = get_class_set(classes)
         self.split = split
         self.class_set = class_set
+        # Not `label_map`: mmseg keeps something else under that name.
+        self.own_label_map = None if not label_map else check_label_map(label_map, class_set, self.TAXONOMY)
         self.labelled = labelled
         self.label_dir = None if label_dir is None else str(label_dir)
         self.max_items = max_items
+        self.portion = None if portion is None else portion_of_round(portion, int(portion_round))
+        self.portion_round, self.portion_seed = int(portion_round), int(portion_seed)
         if labelled:
             self._check_label_map()
         self._keys: list[str] = []
@@ -116,10 +148,10 @@ class DomainDataset(BaseSegDataset):
 
     def label_lut(self, label_path: str) -> np.ndarray:
         """Returns the table (int16, (256,)) that maps the raw ids in ``label_path`` to train ids."""
-        return get_label_lut(self.TAXONOMY, self.class_set.name)
+        return get_label_lut(self.TAXONOMY, self.class_set, self.own_label_map)
 
     def _check_label_map(self) -> None:
-        get_label_lut(self.TAXONOMY, self.class_set.name)
+        get_label_lut(self.TAXONOMY, self.class_set, self.own_label_map)
 
     # -- listing -------------------------------------------------------------------------------------------------
 
@@ -170,6 +202,10 @@ class DomainDataset(BaseSegDataset):
             raise ValueError(f'{type(self).__name__}: found no image in {root} (looked for '
                              f'{", ".join(IMAGE_SUFFIXES)}). Expected layout:\n{self.LAYOUT.rstrip()}')
         keys = sorted(by_key)[:self.max_items]
+        if self.portion is not None:
+            generator = make_generator(self.portion_seed, 'portion', self.portion_round)
+            kept = generator.permutation(len(keys))[:max(1, round(self.portion * len(keys)))]
+            keys = [keys[i] for i in sorted(kept)]
         items = [self._data_info(key, by_key[key]) for key in keys]
         if self.labelled:
             missing = [info['seg_map_path'] for info in items if not os.path.exists(info['seg_map_path'])]

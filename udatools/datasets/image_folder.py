@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from udatools.datasets.domain_dataset import DomainDataset
-from udatools.datasets.taxonomies import identity_lut
+from udatools.datasets.taxonomies import get_label_lut, identity_lut
 from udatools.registry import DATASETS
 
 
@@ -19,8 +19,9 @@ class ImageFolderDomain(DomainDataset):
 
     Args:
         data_root (str | PathLike): Folder of images.
-        label_root (str | PathLike, optional): Folder of label PNGs in train ids of ``classes`` (255 = ignore) at
-            ``<label_root>/<key>.png``. Must lie outside of ``data_root``, or label PNGs would be listed as images.
+        label_root (str | PathLike, optional): Folder of label PNGs in train ids of ``classes`` (255 = ignore), or in the
+            raw ids of ``label_map``, at ``<label_root>/<key>.png``. Must lie outside of ``data_root``, or label PNGs would
+            be listed as images.
         labelled (bool, optional): Whether to read them. Default: True exactly if ``label_root`` is given.
         **kwargs: As :class:`DomainDataset`; ``split`` is a name for humans here, no folder.
 
@@ -30,7 +31,7 @@ class ImageFolderDomain(DomainDataset):
 
     LAYOUT = """
 <data_root>/**/<any name>.(png|jpg|jpeg|bmp|tif|tiff|webp)
-<label_root>/**/<same name>.png   (optional: train ids, 255 = ignore)
+<label_root>/**/<same name>.png   (optional: train ids, 255 = ignore; or the raw ids of label_map)
 """
 
     def __init__(self,
@@ -63,8 +64,10 @@ class ImageFolderDomain(DomainDataset):
         return self.label_root / f'{key}.png'
 
     def label_lut(self, label_path: str) -> np.ndarray:
-        """Labels are train ids already."""
-        return identity_lut(len(self.class_set))
+        """Labels are train ids already, unless there is a ``label_map``: then an id that it does not list is an error."""
+        if self.own_label_map is None:
+            return identity_lut(len(self.class_set))
+        return get_label_lut('', self.class_set, self.own_label_map)
 
     def _check_label_map(self) -> None:
         """Train ids need no map."""

@@ -4,6 +4,7 @@ import re
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from udatools.active.ledger import LedgerError
 from udatools.compat import CompatError
 from udatools.datasets.uda_dataset import check_same_classes
 from udatools.engine.results import nest_metrics
-from udatools.engine.runner import StageRunner
+from udatools.engine.runner import StagedRunner, StageRunner
 from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
 from udatools.engine.runner.distributed import cpu_model_wrapper, init_distributed
-from udatools.engine.runner.journal import JournalError, WorkDirInUseError
+from udatools.engine.runner.journal import Journal, JournalError, WorkDirInUseError
+from udatools.engine.runner.selection import CheckpointSelection
 from udatools.engine.runner.stages import expand_stages, merge_stage_config, resolve_references
+from udatools.evaluation.model_selection import ORACLE_NOTE
 from udatools.models.backbones.weights import WeightsUnavailableError
 from udatools.registry import DATASETS, MODELS
 from udatools.utils.atomic import write_json_atomic
@@ -32,7 +35,8 @@ _WORKER_FRAME = re.compile(r'  File "(.+)", line \d+, in .+\n\s+(.*)')
 
 
 def build_config(path: str, *, work_dir: str | None = None, resume: str | None = None, amp: str | None = None,
-                 seed: int | None = None, options: dict[str, Any] | None = None, launcher: str = 'none') -> Config:
+                 seed: int | None = None, select: str | None = None, options: dict[str, Any] | None = None,
+                 launcher: str = 'none') -> Config:
     """Reads a config file and applies the command line.
 
     Args:
@@ -41,6 +45,7 @@ def build_config(path: str, *, work_dir: str | None = None, resume: str | None =
         resume (str, optional): ``'auto'`` for the run in ``work_dir``, or the work directory of a run.
         amp (str, optional): ``'bfloat16'`` or ``'float16'``.
         seed (int, optional): overrides ``randomness.seed``.
+        select (str, optional): overrides ``select``; a dict there for the same criterion keeps its settings.
         options (dict, optional): dotted overrides.
         launcher (str): mmengine's launchers.
     """
@@ -57,6 +62,9 @@ def build_config(path: str, *, work_dir: str | None = None, resume: str | None =
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
+    if select is not None:
+        same = isinstance(cfg.get('select'), dict) and cfg.select.get('criterion') == select
+        cfg.select = cfg.select if same else select
     if amp is not None:
         if not torch.cuda.is_available():
             raise ValueError(f'--amp {amp}: mixed precision needs a GPU, and torch sees none; leave --amp out for float32')
@@ -66,14 +74,14 @@ def build_config(path: str, *, work_dir: str | None = None, resume: str | None =
     return cfg
 
 
-def evaluate(config: str, checkpoint: str, *, work_dir: str | None = None, options: dict[str, Any] | None = None,
+def evaluate(config: str, checkpoint: str | Sequence[str], *, work_dir: str | None = None, options: dict[str, Any] | None = None,
              launcher: str = 'none') -> dict[str, float]:
     """Tests a plain mmseg model, or a stage's checkpoint with its training config; writes ``metrics.json``.
 
     Args:
         config (str): exported or training config.
-        checkpoint (str): the weights.
-        work_dir (str, optional): defaults to ``test/`` beside the checkpoint.
+        checkpoint (str | Sequence[str]): the weights; of several models the mean of their probabilities is tested.
+        work_dir (str, optional): defaults to ``test/`` beside the first checkpoint.
         options (dict, optional): dotted overrides.
         launcher (str): mmengine's launchers.
 
@@ -83,28 +91,85 @@ def evaluate(config: str, checkpoint: str, *, work_dir: str | None = None, optio
     Raises:
         CheckpointError: when the weights do not fit the model.
     """
-    cfg = build_config(config, work_dir=work_dir or str(Path(checkpoint).parent / 'test'), options=options, launcher=launcher)
+    checkpoints = [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
+    work_dir = work_dir or str(Path(checkpoints[0]).parent / 'test')
+    cfg = build_config(config, work_dir=work_dir, options=options, launcher=launcher)
     cfg = resolve_references(cfg)
     init_distributed(cfg)
-    state = read_checkpoint(Path(checkpoint))['state_dict']
+    states = [read_checkpoint(Path(path))['state_dict'] for path in checkpoints]
     keys = ('model', 'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_scope', 'launcher', 'log_level')
-    cfg = Config({key: cfg[key] for key in keys if key in cfg} | {'experiment_name': f'test_{time.time_ns()}'})
-    cfg.default_hooks = dict(logger=None, checkpoint=None)
-    cfg.custom_hooks = [dict(type='ProgressHook', title='test')]
-    cfg.model_wrapper_cfg = cpu_model_wrapper()
-    runner = StageRunner.from_cfg(cfg)
-    wrapped = any(key.startswith('segmentor.') for key in runner.bare_model.state_dict())
-    if wrapped != any(key.startswith('segmentor.') for key in state):
-        raise CheckpointError(f'{checkpoint} and {config} do not belong together: one is an exported plain model, the other a '
-                              'training config; give final/model.pth with final/config.py, or a stage checkpoint with its config')
-    result = runner.bare_model.load_state_dict(state, strict=False)
-    if lacking := [key for key in result.missing_keys if not key.startswith('objectives.')]:
-        raise CheckpointError(f'{checkpoint} lacks {len(lacking)} parameters of {config}, such as {lacking[0]}; '
-                              'give a checkpoint of this network')
+    cfg = Config({key: cfg[key] for key in keys if key in cfg})
+    if len(checkpoints) > 1:
+        cfg.model = dict(type='EnsembleSegmentor', model=cfg.model, count=len(checkpoints))
+    runner = _bare_runner(cfg)
+    members = runner.bare_model.members if len(checkpoints) > 1 else [runner.bare_model]
+    for model, state, path in zip(members, states, checkpoints, strict=True):
+        _load_tested(model, state, path, config)
     metrics = runner.test()
     if is_main_process():
         write_json_atomic(Path(cfg.work_dir) / 'metrics.json', nest_metrics(metrics))
     return metrics
+
+
+def _load_tested(model: torch.nn.Module, state: dict[str, Any], checkpoint: str, config: str) -> None:
+    wrapped = any(key.startswith('segmentor.') for key in model.state_dict())
+    if wrapped != any(key.startswith('segmentor.') for key in state):
+        raise CheckpointError(f'{checkpoint} and {config} do not belong together: one is an exported plain model, the other a '
+                              'training config; give final/model.pth with final/config.py, or a stage checkpoint with its config')
+    result = model.load_state_dict(state, strict=False)
+    if lacking := [key for key in result.missing_keys if not key.startswith('objectives.')]:
+        raise CheckpointError(f'{checkpoint} lacks {len(lacking)} parameters of {config}, such as {lacking[0]}; '
+                              'give a checkpoint of this network')
+
+
+def score_checkpoints(cfg: Config, *, stage_name: str | None = None) -> dict[str, Any]:
+    """Scores every checkpoint that a run has kept of one stage by ``cfg.select``; the run is left as it is.
+
+    Args:
+        cfg (Config): config of the run, with its ``work_dir`` and ``select``.
+        stage_name (str, optional): by default the last evaluated stage.
+
+    Returns:
+        dict: as :meth:`udatools.engine.runner.selection.CheckpointSelection.run`.
+
+    Raises:
+        JournalError: when the work directory holds no run, or the stage is not finished.
+        ValueError: for a stage that the config does not have, or a criterion that does not score.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_distributed(cfg)
+    run = StagedRunner(cfg)
+    if not run.selection.active:
+        raise ValueError("'last' scores nothing; choose another criterion")
+    stages = {stage.name: stage for stage in run.stages}
+    if stage_name is not None and stage_name not in stages:
+        raise ValueError(f"the config has no stage '{stage_name}'; it has {', '.join(stages)}")
+    stage = stages[stage_name] if stage_name else run.selected
+    run.journal = Journal(run.work_dir / 'journal.json')
+    if run.journal.stage(stage.name)['status'] != 'done':
+        raise JournalError(f'stage {stage.name} of {run.work_dir} is not finished; train it first, with --select to keep all of '
+                           'its checkpoints')
+    stage_cfg = run.stage_config(stage)
+    folder = Path(stage_cfg.work_dir)
+    validation: list[StageRunner] = []
+
+    def validate(checkpoint: Path) -> dict[str, float]:
+        if not validation:
+            keys = ('model', 'val_dataloader', 'val_cfg', 'val_evaluator', 'default_scope', 'launcher', 'log_level')
+            content = {key: stage_cfg[key] for key in keys if key in stage_cfg}
+            validation.append(_bare_runner(Config(content | {'work_dir': str(run.work_dir / 'select')})))
+        return validation[0].val_checkpoint(checkpoint)
+
+    return run.selection.run(stage_cfg, folder, root=run.work_dir, validate=validate, keep=False)
+
+
+def _bare_runner(cfg: Config) -> StageRunner:
+    """A runner that only evaluates."""
+    cfg.experiment_name = f'test_{time.time_ns()}'
+    cfg.default_hooks = dict(logger=None, checkpoint=None)
+    cfg.custom_hooks = [dict(type='ProgressHook', title='test')]
+    cfg.model_wrapper_cfg = cpu_model_wrapper()
+    return StageRunner.from_cfg(cfg)
 
 
 def dry_run(cfg: Config) -> int:
@@ -124,6 +189,10 @@ def dry_run(cfg: Config) -> int:
         print(f'stage {stage.index + 1}/{len(stages)} {stage.name}: {stage_cfg.train_cfg["max_iters"]} iterations, '
               f'{size / 1e6:.2f} M parameters, from {" or ".join(stage.init) or "the backbone weights"}, '
               f'objectives {", ".join(model.objectives)}')
+    selection = CheckpointSelection(cfg.get('select'))
+    if selection.active:
+        note = f' ({ORACLE_NOTE})' if selection.uses_target_labels else ', without target labels'
+        print(f'checkpoint of the last evaluated stage: by {selection.settings()["criterion"]}{note}')
     first = merge_stage_config(cfg, stages[0])
     loader = merge_stage_config(cfg, stages[-1]).train_dataloader['dataset']
     sets = {'source': loader.get('source') or first.train_dataloader['dataset'].get('source'), 'target': loader.get('target'),

@@ -62,9 +62,11 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
     """
     segmentor = dict(model['segmentor'])
     preprocessor = dict(model['data_preprocessor'], type='SegDataPreProcessor')
+    preprocessor.pop('domain_transforms', None)  # of training
     segmentor.pop('auxiliary_head', None)
     state = {key: value for key, value in state.items() if not key.startswith('auxiliary_head.')}
     segmentor['backbone'], stock_backbone = _plain_backbone(segmentor['backbone'])
+    segmentor['decode_head'], state = _single_head(segmentor['decode_head'], state)
     head = segmentor['decode_head']
     # The stock module gives a branch of dilation 1 a 1x1 kernel, so such a head stays ours.
     stock_head = head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ())
@@ -88,6 +90,16 @@ def _plain_backbone(backbone: dict) -> tuple[dict, bool]:
     stock = dict(type='ResNet', strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4),
                  norm_cfg=dict(type='BN', requires_grad=mode['requires_grad']), norm_eval=mode['norm_eval'])
     return stock | {key: value for key, value in backbone.items() if key != 'type'}, True
+
+
+def _single_head(head: dict, state: State) -> tuple[dict, State]:
+    """The sum of two DeepLabv2 classifiers (CLAN) is one with the summed weights and biases; other heads as they are."""
+    if head['type'] != 'DualDeepLabV2Head':
+        return head, state
+    first, second = 'decode_head.branches.', 'decode_head.second_branches.'
+    summed = {key: value + state[second + key.removeprefix(first)] if key.startswith(first) else value
+              for key, value in state.items() if not key.startswith(second)}
+    return dict(head, type='DeepLabV2Head'), summed
 
 
 def _plain_head(head: dict) -> tuple[dict, Callable[[State], State]]:

@@ -4,9 +4,13 @@
 A batch of one on purpose: convolution algorithms may change in the last bits with the batch size, and labels and
 selections must not depend on the number of ranks.
 """
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmseg.structures import SegDataSample
@@ -68,7 +72,6 @@ def build_predictor(model: dict, checkpoint: str | Path) -> torch.nn.Module:
     return predictor.to(get_device()).eval()
 
 
-
 def _inputs_of(model: torch.nn.Module, images: TargetImages, index: int) -> tuple[Tensor, tuple[int, int]]:
     packed, sample = images[index]
     data = model.data_preprocessor({'inputs': [packed], 'data_samples': [sample]}, False)
@@ -93,3 +96,75 @@ def predict_pair(model: torch.nn.Module, images: TargetImages, index: int) -> tu
     inputs, size = _inputs_of(model, images, index)
     first, second = model.predict_pair(inputs, size)
     return first[0], second[0]
+
+
+class CompactPrediction(NamedTuple):
+    """What the probabilities of one image are expanded from.
+
+    Attributes:
+        logits (list[np.ndarray]): float32, (C, h/8, w/8), one a model and view, flipped views flipped back.
+        input_sizes (list[tuple[int, int]]): (h, w) of the network's input, same order.
+        size (tuple[int, int]): native (H, W).
+    """
+    logits: list[np.ndarray]
+    input_sizes: list[tuple[int, int]]
+    size: tuple[int, int]
+
+
+class ImagePredictor:
+    """Mean of the probabilities of one or more models over one or more views of an image.
+
+    The predictor of :func:`udatools.pseudo_labels.generate_pseudo_labels`. With one model and the view of scale 1 its
+    probabilities are those of :func:`predict_prob`, bit for bit.
+
+    Args:
+        models (Sequence[torch.nn.Module]): as of :func:`build_predictor`, all with the same classes.
+        images (TargetImages): what is predicted.
+        scales (Sequence[float]): of the network's input, > 0; bilinear, on the preprocessed image. CBST and CRST
+            generate at 0.9.
+        flip (bool): every scale also mirrored left to right.
+
+    Raises:
+        ValueError: without a model, without a scale, or for a scale that is not positive.
+    """
+
+    def __init__(self, models: Sequence[torch.nn.Module], images: TargetImages, *, scales: Sequence[float] = (1.0, ),
+                 flip: bool = False) -> None:
+        if not models:
+            raise ValueError('got no model; expected one or more')
+        if not scales or min(scales) <= 0:
+            raise ValueError(f'scales is {list(scales)}; expected one or more positive numbers, such as [0.9]')
+        self.models, self.images = list(models), images
+        self.scales, self.flip = [float(scale) for scale in scales], bool(flip)
+
+    @torch.no_grad()
+    def infer(self, index: int) -> CompactPrediction:
+        """Run every model on every view of one image."""
+        logits, input_sizes = [], []
+        for model in self.models:
+            inputs, size = _inputs_of(model, self.images, index)
+            for scale in self.scales:
+                view = _rescaled(inputs, scale)
+                for mirrored in (False, True)[:1 + self.flip]:
+                    answer = model.infer_logits(view.flip(3) if mirrored else view)[0].float()
+                    logits.append((answer.flip(2) if mirrored else answer).cpu().contiguous().numpy())
+                    input_sizes.append((int(view.shape[2]), int(view.shape[3])))
+        return CompactPrediction(logits, input_sizes, size)
+
+    @torch.no_grad()
+    def expand(self, compact: CompactPrediction) -> Tensor:
+        """Mean probabilities: float32, (C, H, W) at native resolution, on the models' device."""
+        model = self.models[0]
+        device = next(model.parameters()).device
+        total = None
+        for logits, input_size in zip(compact.logits, compact.input_sizes):
+            prob = model.expand_logits(torch.from_numpy(logits).to(device)[None], input_size, compact.size)[0]
+            total = prob if total is None else total.add_(prob)
+        return total if len(compact.logits) == 1 else total.div_(len(compact.logits))
+
+
+def _rescaled(inputs: Tensor, scale: float) -> Tensor:
+    if scale == 1:
+        return inputs
+    height, width = (max(1, round(side * scale)) for side in inputs.shape[2:])
+    return F.interpolate(inputs, size=(height, width), mode='bilinear', align_corners=False)

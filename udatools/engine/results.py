@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from udatools.active.ledger import LabelLedger
 from udatools.datasets.taxonomies import get_class_set
+from udatools.engine.costs import cost_record
 from udatools.evaluation.protocols import get_protocol
 from udatools.utils.atomic import write_json_atomic
 
@@ -41,10 +42,14 @@ class ResultsFile:
                 'stages': [], 'baselines': [], 'final': {}
             }
 
-    def add_stage(self, stage: 'Stage', metrics: dict[str, float], *, checkpoint: str) -> None:
-        """Adds or replaces the record of one evaluated stage."""
+    def add_stage(self, stage: 'Stage', metrics: dict[str, float], *, checkpoint: str,
+                  selection: dict[str, Any] | None = None) -> None:
+        """Adds or replaces the record of one evaluated stage; ``selection`` says how its checkpoint was chosen, if it was."""
         record = {'name': stage.name, 'round': stage.round, 'metrics': nest_metrics(metrics),
-                  'labelled': self._labelled(stage.round), 'checkpoint': checkpoint}
+                  'labelled': self._labelled(stage.round), 'checkpoint': checkpoint,
+                  'cost': cost_record(self.work_dir / 'stages', stage.folder)}
+        if selection is not None:
+            record['selection'] = selection
         others = [old for old in self.content['stages'] if old['name'] != stage.name]
         self.content['stages'] = [*others, record]
         self._write()

@@ -25,6 +25,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
+from udatools.datasets.taxonomies import ClassSpec
 from udatools.evaluation.protocols import get_protocol
 from udatools.registry import METRICS
 
@@ -141,7 +142,7 @@ class ProtocolIoUMetric(BaseMetric):
     data set (``dataset_meta['classes']``).
 
     Args:
-        protocol (str): One of :func:`list_protocols`. Default: ``cityscapes19``.
+        protocol (str | Mapping): As :func:`get_protocol`: a name, or classes of one's own. Default: ``cityscapes19``.
         outside (str): ``ignore`` (default) or ``count``, see the module.
         ignore_index (int): Label that is not counted. Default: 255.
         per_class_acc (bool): Also return ``Acc/<class>``. Default: False.
@@ -154,7 +155,7 @@ class ProtocolIoUMetric(BaseMetric):
     default_prefix = ''
 
     def __init__(self,
-                 protocol: str = 'cityscapes19',
+                 protocol: ClassSpec = 'cityscapes19',
                  *,
                  outside: str = 'ignore',
                  ignore_index: int = 255,

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from udatools.datasets.taxonomies import ClassSpec, get_class_set
+
 _FILE = Path(__file__).with_name('protocols.json')
 
 
@@ -69,13 +71,20 @@ def list_protocols() -> list[str]:
     return list(_load())
 
 
-def get_protocol(name: str) -> Protocol:
+def get_protocol(name: ClassSpec) -> Protocol:
     """Looks a protocol up.
+
+    Args:
+        name (str | Mapping): One of :func:`list_protocols`, or a class set of one's own as
+            :func:`~udatools.datasets.taxonomies.get_class_set` takes it: then each of its classes is reported by itself.
 
     Raises:
         KeyError: If there is no such protocol; the message lists them.
     """
     entries = _load()
+    if not isinstance(name, str) or name.endswith('.json'):
+        own = get_class_set(name)
+        return Protocol(own.name, f'The {len(own)} classes of {own.name}.', {one: (one, ) for one in own.classes})
     if name not in entries:
         raise KeyError(f'got the protocol {name!r}; choose one of {", ".join(entries)}')
     members = {reported: tuple(names) for reported, names in entries[name]['classes'].items()}

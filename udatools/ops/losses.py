@@ -30,7 +30,8 @@ def global_pixel_count(count: Tensor) -> Tensor:
     return total.clamp(min=1.0) / world_size
 
 
-def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int = 255) -> Tensor:
+def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int = 255, *,
+                               pixel_weight: Tensor | None = None) -> Tensor:
     r"""Cross-entropy averaged over the labelled pixels of the global batch.
 
     .. math:: L = -\frac{1}{|\{i: y_i \ne 255\}|} \sum_{i: y_i \ne 255} \log p_i(y_i)
@@ -39,6 +40,7 @@ def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int 
         logits (Tensor): float, (B, C, H, W), unnormalised.
         label (Tensor): int64, (B, H, W), 0..C-1, ``ignore_index`` = not labelled.
         ignore_index (int): the value that is left out.
+        pixel_weight (Tensor, optional): float, (B, H, W), factor of each pixel's term; the mean is over pixels all the same.
 
     Returns:
         Tensor: scalar, 0 with a zero gradient where nothing is labelled.
@@ -54,7 +56,10 @@ def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int 
     if logits.shape[0] != label.shape[0] or logits.shape[2:] != label.shape[1:]:
         raise ValueError(f'logits {tuple(logits.shape)} and label {tuple(label.shape)} do not describe the same pixels; '
                          'expected (B, C, H, W) and (B, H, W): upsample the logits to the label first')
-    total = F.cross_entropy(logits.float(), label, ignore_index=ignore_index, reduction='sum')
+    if pixel_weight is None:
+        total = F.cross_entropy(logits.float(), label, ignore_index=ignore_index, reduction='sum')
+    else:
+        total = (F.cross_entropy(logits.float(), label, ignore_index=ignore_index, reduction='none') * pixel_weight).sum()
     return total / global_pixel_count((label != ignore_index).sum())
 
 
@@ -72,13 +77,14 @@ def classifier_discrepancy(logits_a: Tensor, logits_b: Tensor) -> Tensor:
     return distance.mean()
 
 
-def domain_classification_loss(score: Tensor, is_target: bool, mode: str = 'bce') -> Tensor:
+def domain_classification_loss(score: Tensor, is_target: bool, mode: str = 'bce', weight: Tensor | None = None) -> Tensor:
     """Loss of a discriminator map against one domain label.
 
     Args:
         score (Tensor): float, (B, 1, H, W), raw discriminator output.
         is_target (bool): the label: source is 0, target is 1.
         mode (str): ``'bce'`` (binary cross-entropy on logits, AdaptSegNet) or ``'ls'`` (least squares).
+        weight (Tensor, optional): float, (B, 1, H, W), of each score (CLAN). The mean is over the map, not over the weights.
 
     Returns:
         Tensor: scalar, mean over the map.
@@ -88,7 +94,7 @@ def domain_classification_loss(score: Tensor, is_target: bool, mode: str = 'bce'
     """
     truth = torch.full_like(score, float(is_target), dtype=torch.float32)
     if mode == 'bce':
-        return F.binary_cross_entropy_with_logits(score.float(), truth)
+        return F.binary_cross_entropy_with_logits(score.float(), truth, weight)
     if mode == 'ls':
-        return F.mse_loss(score.float(), truth)
+        return F.mse_loss(score.float(), truth) if weight is None else (weight * (score.float() - truth).square()).mean()
     raise ValueError(f"mode is {mode!r}; expected 'bce' or 'ls'")

@@ -2,9 +2,15 @@
 """Per-class confidence thresholds for pseudo-labels, computed from histograms.
 
 Instance-adaptive rule: Mei et al., "Instance Adaptive Self-Training for Unsupervised Domain Adaptation", ECCV 2020.
-Differs from the authors' code in that probabilities are rounded to float16 and kept as counts, not as lists.
+Class-balanced rule: Zou et al., "Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced
+Self-Training", ECCV 2018. Both differ from the authors' code in that probabilities are rounded to float16 and kept as
+counts, not as lists.
 """
+import math
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from .histograms import ClassCounts, SparseHistogram, percentile_with
 
@@ -59,3 +65,51 @@ def keep_confident(label: np.ndarray, confidence: np.ndarray, theta: np.ndarray,
     """
     keep = confidence.astype(np.float64) >= theta[label]
     return np.where(keep, label, np.uint8(ignore_index)).astype(np.uint8)
+
+
+def class_balanced_thresholds(histogram: SparseHistogram, num_classes: int, portion: float) -> np.ndarray:
+    r"""Thresholds that keep the same portion of every class (CBST, CRST).
+
+    With :math:`n_c` pixels predicted c, :math:`\theta_c` is their winning probability at the 0-based rank
+    :math:`\lfloor t\, n_c \rfloor - 1` of the descending order; 1 where that rank does not exist.
+
+    Args:
+        histogram (SparseHistogram): winning probabilities of the whole set.
+        num_classes (int): number of classes.
+        portion (float): t, in (0, 1].
+
+    Returns:
+        np.ndarray: float64, (C,), in (0, 1], values of float16.
+    """
+    theta = np.ones(num_classes, np.float64)
+    for class_id in np.unique(histogram.classes):
+        counts = ClassCounts(histogram, int(class_id))
+        # 0.29 of 100 pixels is 28.999999999999996 in double precision, and means 29.
+        rank = math.floor(round(portion * len(counts), 6)) - 1
+        if rank >= 0:
+            theta[class_id] = counts.descending(rank)
+    return theta
+
+
+def class_balanced_label(prob_chw: Tensor, theta: np.ndarray,
+                         ignore_index: int = 255) -> tuple[np.ndarray, np.ndarray]:
+    r"""Label :math:`\arg\max_c p_c / \theta_c`, kept where that maximum is at least 1.
+
+    Probabilities are rounded to float16 as those that the thresholds come from, so a pixel that defines a threshold is
+    kept. Of equal ratios the lowest class wins. The label need not be the argmax of the probabilities.
+
+    Args:
+        prob_chw (Tensor): float, (C, H, W), in [0, 1].
+        theta (np.ndarray): float64, (C,), in (0, 1].
+        ignore_index (int): value of the pixels that are not kept.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: label, uint8 (H, W), ``0..C-1`` or ``ignore_index``; and the probability of the
+        class with the largest ratio, kept or not: float16 (H, W).
+    """
+    rounded = prob_chw.clamp(0.0, 1.0).to(torch.float16)
+    divisor = torch.as_tensor(theta, dtype=torch.float32, device=prob_chw.device)[:, None, None]
+    ratio, label = (rounded.float() / divisor).max(dim=0)
+    confidence = rounded.gather(0, label[None])[0].cpu().numpy()
+    label = torch.where(ratio >= 1.0, label, ignore_index).to(torch.uint8)
+    return label.cpu().numpy(), confidence

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pseudo-labels of a whole target set: policy (which pixels) x generator (how) x store (where)."""
-from .generator import GenerationSummary, generate_pseudo_labels
-from .policies import InstanceAdaptivePolicy, PseudoLabelPolicy
+from .generator import GenerationSummary, Predictor, generate_pseudo_labels
+from .policies import ClassBalancedPolicy, InstanceAdaptivePolicy, PseudoLabel, PseudoLabelPolicy
+from .spool import Spool
 from .store import PseudoLabelStore
+from .top_portion import TopPortionPolicy
 
 __all__ = [
-    'GenerationSummary', 'InstanceAdaptivePolicy', 'PseudoLabelPolicy', 'PseudoLabelStore', 'generate_pseudo_labels'
+    'ClassBalancedPolicy', 'GenerationSummary', 'InstanceAdaptivePolicy', 'Predictor', 'PseudoLabel',
+    'PseudoLabelPolicy', 'PseudoLabelStore', 'Spool', 'TopPortionPolicy', 'generate_pseudo_labels'
 ]

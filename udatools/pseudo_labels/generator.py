@@ -2,22 +2,35 @@
 """Generate the pseudo-labels of a whole set, on any number of processes, with one result.
 
 Images are interleaved over the ranks (``i = step * world + rank``). At every step the ranks exchange the sparse
-histograms of their images and each runs the policy's recursion through the block in data-set order. So a streaming
-policy needs one pass of inference, no probability goes to disk, and one process and eight write the same files.
+histograms of their images. A streaming policy's recursion is run by all of them through the block in data-set order; a
+whole-set policy is fitted once, and each rank keeps its *compact* predictions (low-resolution logits, not probabilities)
+in a spool until then. So the network runs once, memory beyond the batch is O(classes x bins), no probability goes to
+disk, and one process and eight write the same files.
 """
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor
 
-from udatools.ops.histograms import SparseHistogram, WinningPrediction, class_histogram, merge_histograms, winning_prediction
-from udatools.ops.thresholds import keep_confident
+from udatools.ops.histograms import SparseHistogram, WinningPrediction, merge_histograms, winning_prediction
 
 from .policies import PseudoLabelPolicy
+from .spool import Spool
 from .store import PseudoLabelStore
+
+
+class Predictor(Protocol):
+    """What predicts an image, in two steps, so that the result of the expensive one can be kept cheaply."""
+
+    def infer(self, index: int) -> Any:
+        """Run the network on one image; small, picklable, on the CPU."""
+
+    def expand(self, compact: Any) -> Tensor:
+        """Probabilities from what :meth:`infer` gave: float (C, H, W) at native resolution; the same bits each time."""
 
 
 class GenerationSummary(NamedTuple):
@@ -25,7 +38,8 @@ class GenerationSummary(NamedTuple):
 
     Attributes:
         generated (bool): False when the finished files of an earlier run were reused.
-        coverage (dict): what ``coverage.json`` holds.
+        coverage (dict): what ``coverage.json`` holds: numbers of pixels in all and per class. ``predicted`` counts
+            the argmax, ``kept`` the labels; a policy whose labels are not the argmax may keep more of a class.
     """
     generated: bool
     coverage: dict[str, Any]
@@ -33,7 +47,8 @@ class GenerationSummary(NamedTuple):
 
 class _Local(NamedTuple):
     """What one rank has for one step."""
-    prediction: WinningPrediction
+    prob: Tensor
+    winner: WinningPrediction
     histogram: SparseHistogram
 
 
@@ -48,8 +63,8 @@ def _exchange(value: Any, error: BaseException | None) -> list[Any]:
     return [item for item, _ in gathered]
 
 
-def _steps(predict: Callable[[int], Tensor], count: int, num_classes: int,
-           what: str) -> Iterator[tuple[int, _Local | None, list[SparseHistogram | None]]]:
+def _steps(predictor: Predictor, policy: PseudoLabelPolicy, count: int, num_classes: int,
+           spool: Spool | None) -> Iterator[tuple[int, _Local | None, list[SparseHistogram | None]]]:
     """Yield (first index of the block, this rank's prediction, histograms of the block in data-set order)."""
     rank, world = get_rank(), get_world_size()
     report_every = max(1, count // 10)
@@ -57,21 +72,70 @@ def _steps(predict: Callable[[int], Tensor], count: int, num_classes: int,
         local, error = None, None
         if start + rank < count:
             try:
-                prob = predict(start + rank)
+                compact = predictor.infer(start + rank)
+                prob = predictor.expand(compact)
                 if prob.ndim != 3 or prob.shape[0] != num_classes:
                     raise ValueError(f'the model predicts shape {tuple(prob.shape)}; expected ({num_classes}, H, W): '
                                      'the classes of the model and of the data set must be the same')
-                prediction = winning_prediction(prob)
-                local = _Local(prediction, class_histogram(*prediction, num_classes))
+                winner = winning_prediction(prob)
+                local = _Local(prob, winner, policy.statistics(winner, num_classes))
+                if spool is not None:
+                    spool.write(compact)
             except Exception as caught:  # re-raised by _exchange on every rank
                 error = caught
         yield start, local, _exchange(None if local is None else local.histogram, error)
         done = min(start + world, count)
         if done == count or done // report_every > start // report_every:
-            print_log(f'{what}: {done}/{count} images', logger='current')
+            print_log(f'pseudo-labels: {done}/{count} images predicted', logger='current')
 
 
-def generate_pseudo_labels(predict: Callable[[int], Tensor],
+class _Writer:
+    """Labels, writes and counts the images of one rank.
+
+    An error inside :meth:`guard` is told to the other ranks at the end, so that none is left waiting, and the rest of
+    the images is passed over; a single rank raises at once.
+    """
+
+    def __init__(self, policy: PseudoLabelPolicy, store: PseudoLabelStore, num_classes: int) -> None:
+        self.policy, self.store = policy, store
+        self.kept: np.ndarray = np.zeros(num_classes, np.int64)
+        self.predicted: np.ndarray = np.zeros(num_classes, np.int64)
+        self.error: Exception | None = None
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Keeps the first error."""
+        try:
+            yield
+        except Exception as caught:
+            if get_world_size() == 1:
+                raise
+            self.error = caught
+
+    def write(self, key: str, prob: Tensor, winner: WinningPrediction, theta: np.ndarray) -> None:
+        """One image."""
+        num_classes = len(self.kept)
+        pseudo_label = self.policy.label(prob, winner, theta)
+        self.store.write(key, pseudo_label.label, pseudo_label.confidence)
+        self.predicted += np.bincount(winner.label.ravel(), minlength=num_classes)
+        self.kept += np.bincount(pseudo_label.label.ravel(), minlength=256)[:num_classes]
+
+    def coverage(self, images: int, names: Sequence[str]) -> dict[str, Any]:
+        """Sums over all ranks; collective."""
+        counts = _exchange((self.kept, self.predicted), self.error)
+        kept, predicted = (np.sum([c[part] for c in counts], axis=0) for part in (0, 1))
+        return dict(
+            images=images,
+            pixels=int(predicted.sum()),
+            kept_pixels=int(kept.sum()),
+            kept_share=float(kept.sum() / max(1, predicted.sum())),
+            classes={
+                name: dict(predicted=int(p), kept=int(k), kept_share=float(k / p) if p else 0.0)
+                for name, p, k in zip(names, predicted, kept)
+            })
+
+
+def generate_pseudo_labels(predictor: Predictor,
                            keys: Sequence[str],
                            policy: PseudoLabelPolicy,
                            store: PseudoLabelStore,
@@ -81,13 +145,13 @@ def generate_pseudo_labels(predict: Callable[[int], Tensor],
                            class_names: Sequence[str] | None = None) -> GenerationSummary:
     """Write the pseudo-label of every image into ``store``.
 
-    Collective: every rank calls it with the same arguments. A pixel is kept iff its winning probability, rounded to
-    float16, is at least the threshold of its class after the step of its image.
+    Collective: every rank calls it with the same arguments. A streaming policy labels an image with its thresholds
+    after the step of that image, a whole-set policy all images with those of the set.
 
     Args:
-        predict (Callable): index -> Tensor float (C, H, W), probabilities at native resolution.
+        predictor (Predictor): predicts an image; ``infer`` is called once for each image that this rank is given.
         keys (Sequence[str]): identities of the images, in data-set order.
-        policy (PseudoLabelPolicy): thresholds.
+        policy (PseudoLabelPolicy): thresholds and the rule for labels.
         store (PseudoLabelStore): where the files go.
         num_classes (int): number of classes.
         input_hash (str): hash of everything the labels depend on; a finished store with this hash is left as it is,
@@ -118,51 +182,13 @@ def generate_pseudo_labels(predict: Callable[[int], Tensor],
         store.begin()
     barrier()
 
-    theta = policy.initial_thresholds(num_classes)
-    if policy.needs_whole_set:
-        total: list[SparseHistogram] = []
-        for _, _, block in _steps(predict, len(keys), num_classes, 'pseudo-label statistics'):
-            total = [merge_histograms([*total, *(h for h in block if h is not None)])]
-        theta = policy.fit(merge_histograms(total), num_classes)
-
+    writer = _Writer(policy, store, num_classes)
     trace: dict[str, list[float]] = {}
-    kept: np.ndarray = np.zeros(num_classes, np.int64)
-    predicted: np.ndarray = np.zeros(num_classes, np.int64)
-    write_error: Exception | None = None
-    for start, local, block in _steps(predict, len(keys), num_classes, 'pseudo-labels'):
-        own_theta = theta
-        for offset, histogram in enumerate(block):
-            if histogram is None:
-                continue
-            if not policy.needs_whole_set:
-                theta = policy.step(theta, histogram)
-                trace[keys[start + offset]] = theta.tolist()
-            if offset == get_rank():
-                own_theta = theta
-        if local is None or write_error is not None:
-            continue
-        label, confidence = local.prediction
-        pseudo_label = keep_confident(label, confidence, own_theta)
-        predicted += np.bincount(label.ravel(), minlength=num_classes)
-        kept += np.bincount(pseudo_label.ravel(), minlength=256)[:num_classes]
-        try:
-            store.write(keys[start + get_rank()], pseudo_label, confidence)
-        except OSError as caught:  # told to the other ranks after the loop, so that none is left waiting
-            write_error = caught
-            if get_world_size() == 1:
-                raise
-
-    counts = _exchange((kept, predicted), write_error)
-    kept, predicted = (np.sum([c[part] for c in counts], axis=0) for part in (0, 1))
-    coverage = dict(
-        images=len(keys),
-        pixels=int(predicted.sum()),
-        kept_pixels=int(kept.sum()),
-        kept_share=float(kept.sum() / max(1, predicted.sum())),
-        classes={
-            name: dict(predicted=int(p), kept=int(k), kept_share=float(k / p) if p else 0.0)
-            for name, p, k in zip(names, predicted, kept)
-        })
+    if policy.needs_whole_set:
+        theta = _label_whole_set(predictor, keys, policy, writer, num_classes)
+    else:
+        theta = _label_stream(predictor, keys, policy, writer, num_classes, trace)
+    coverage = writer.coverage(len(keys), names)
     if get_rank() == 0:
         thresholds = dict(policy=policy.settings(), final=dict(zip(names, theta.tolist())), images=trace)
         store.finish(input_hash, thresholds, coverage)
@@ -170,3 +196,45 @@ def generate_pseudo_labels(predict: Callable[[int], Tensor],
                   f'{store.out_dir}', logger='current')
     barrier()
     return GenerationSummary(True, coverage)
+
+
+def _label_stream(predictor: Predictor, keys: Sequence[str], policy: PseudoLabelPolicy, writer: _Writer,
+                  num_classes: int, trace: dict[str, list[float]]) -> np.ndarray:
+    """Thresholds after the last image; those of each image go into ``trace``."""
+    theta = policy.initial_thresholds(num_classes)
+    for start, local, block in _steps(predictor, policy, len(keys), num_classes, None):
+        own_theta = theta
+        for offset, histogram in enumerate(block):
+            if histogram is None:
+                continue
+            theta = policy.step(theta, histogram)
+            trace[keys[start + offset]] = theta.tolist()
+            if offset == get_rank():
+                own_theta = theta
+        if local is not None and writer.error is None:
+            with writer.guard():
+                writer.write(keys[start + get_rank()], local.prob, local.winner, own_theta)
+    return theta
+
+
+def _label_whole_set(predictor: Predictor, keys: Sequence[str], policy: PseudoLabelPolicy, writer: _Writer,
+                     num_classes: int) -> np.ndarray:
+    """Thresholds of the set."""
+    with ExitStack() as stack:
+        spool, error = None, None
+        try:
+            spool = stack.enter_context(Spool(writer.store.out_dir))
+        except OSError as caught:
+            error = caught
+        _exchange(None, error)
+        total = merge_histograms([])
+        for _, _, block in _steps(predictor, policy, len(keys), num_classes, spool):
+            total = merge_histograms([total, *(histogram for histogram in block if histogram is not None)])
+        theta = policy.fit(total, num_classes)
+        with writer.guard():
+            assert spool is not None
+            spool.rewind()
+            for index in range(get_rank(), len(keys), get_world_size()):
+                prob = predictor.expand(spool.read())
+                writer.write(keys[index], prob, winning_prediction(prob), theta)
+    return theta

@@ -1,18 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies: from histograms of winning probabilities to per-class thresholds.
+"""Policies: from histograms of winning probabilities to per-class thresholds, and from those to labels.
 
-A policy sees only histograms, never an image, so the generator can compute those in parallel and run the policy once
-in data-set order. Instance-adaptive: Mei et al., ECCV 2020; see ``udatools.ops.thresholds`` for the rule.
+Thresholds come from histograms alone, so the generator can count images in parallel and run the policy once in
+data-set order. Instance-adaptive: Mei et al., ECCV 2020; class-balanced: Zou et al., ECCV 2018. See
+``udatools.ops.thresholds`` for the rules.
 """
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
-from udatools.ops.histograms import SparseHistogram
-from udatools.ops.thresholds import instance_adaptive_step
+from udatools.ops.histograms import SparseHistogram, WinningPrediction, class_histogram
+from udatools.ops.thresholds import class_balanced_label, class_balanced_thresholds, instance_adaptive_step, keep_confident
 from udatools.registry import PSEUDO_LABEL_POLICIES
+
+
+class PseudoLabel(NamedTuple):
+    """The pseudo-label of one image.
+
+    Attributes:
+        label (np.ndarray): uint8, (H, W), train id, or 255 where none is kept.
+        confidence (np.ndarray): float16, (H, W), probability of the class that the rule chose, kept or not.
+    """
+    label: np.ndarray
+    confidence: np.ndarray
 
 
 class PseudoLabelPolicy(ABC):
@@ -20,8 +33,9 @@ class PseudoLabelPolicy(ABC):
 
     A *streaming* policy (``needs_whole_set = False``) carries thresholds through the images in data-set order: the
     generator calls :meth:`initial_thresholds` once and :meth:`step` for every image. A *whole-set* policy
-    (``needs_whole_set = True``) wants the histogram of all images first: the generator makes one more pass of
-    inference and calls :meth:`fit` once.
+    (``needs_whole_set = True``) wants the histogram of all images first: the generator calls :meth:`fit` once, between
+    predicting all images and labelling the first. Which pixels are counted (:meth:`statistics`) and which label a pixel
+    gets (:meth:`label`) may differ too.
     """
 
     needs_whole_set: bool = False
@@ -37,6 +51,20 @@ class PseudoLabelPolicy(ABC):
     def fit(self, histogram: SparseHistogram, num_classes: int) -> np.ndarray:
         """Thresholds of all images, given the histogram of the whole set: float64, (C,)."""
         raise NotImplementedError(f'{type(self).__name__} is a streaming policy; the generator must call step()')
+
+    def statistics(self, winner: WinningPrediction, num_classes: int) -> SparseHistogram:
+        """What the thresholds need to know of an image: by default every pixel's winning probability."""
+        return class_histogram(*winner, num_classes)
+
+    def label(self, prob_chw: Tensor, winner: WinningPrediction, theta: np.ndarray) -> PseudoLabel:
+        """Pseudo-label of an image: by default the winner, where its probability reaches its class's threshold.
+
+        Args:
+            prob_chw (Tensor): float, (C, H, W), probabilities.
+            winner (WinningPrediction): their argmax and maximum.
+            theta (np.ndarray): float64, (C,), thresholds of the image.
+        """
+        return PseudoLabel(keep_confident(*winner, theta), winner.confidence)
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -90,3 +118,69 @@ class InstanceAdaptivePolicy(PseudoLabelPolicy):
         """Type and numbers of this round."""
         return dict(type=type(self).__name__, alpha=self.alpha, beta=self.beta, gamma=self.gamma,
                     initial=self.initial)
+
+
+@PSEUDO_LABEL_POLICIES.register_module()
+class ClassBalancedPolicy(PseudoLabelPolicy):
+    """The same portion of every class, from the whole set (CBST, CRST).
+
+    Thresholds: :func:`udatools.ops.thresholds.class_balanced_thresholds` on every ``stride``-th pixel of each image in
+    raster order. Labels: :func:`udatools.ops.thresholds.class_balanced_label`, the class of the largest ratio of
+    probability and threshold.
+
+    Args:
+        portion (float): portion to keep in round 1, in (0, 1].
+        step (float): added with each further round, >= 0.
+        maximum (float): the portion never exceeds it, in (0, 1].
+        stride (int): distance of the counted pixels.
+        cap (float, optional): thresholds above it become it, in (0, 1]; FDA's multi-band transfer: 0.9, with
+            ``portion=0.66``.
+        round (int): which round this is, from 1.
+
+    Raises:
+        ValueError: if a value is outside its range.
+    """
+
+    needs_whole_set = True
+
+    def __init__(self,
+                 portion: float = 0.2,
+                 *,
+                 step: float = 0.05,
+                 maximum: float = 0.5,
+                 stride: int = 4,
+                 cap: float | None = None,
+                 round: int = 1) -> None:
+        stride, number = int(stride), int(round)
+        if not 0.0 < portion <= 1.0 or not 0.0 < maximum <= 1.0 or step < 0.0:
+            raise ValueError(f'portion={portion}, maximum={maximum}, step={step}; '
+                             'expected portion and maximum in (0, 1], step >= 0')
+        if stride < 1 or number < 1:
+            raise ValueError(f'stride={stride}, round={number}; expected at least 1 each, rounds are counted from 1')
+        if cap is not None and not 0.0 < cap <= 1.0:
+            raise ValueError(f'cap is {cap}; expected a threshold in (0, 1], or None for none')
+        # Ten decimals: 0.2 + 2 * 0.05 is 0.30000000000000004 in double precision.
+        self.portion = float(np.round(min(portion + step * (number - 1), max(portion, maximum)), 10))
+        self.stride, self.cap = stride, cap
+
+    def initial_thresholds(self, num_classes: int) -> np.ndarray:
+        """1 for every class: nothing is kept before :meth:`fit`."""
+        return np.ones(num_classes, np.float64)
+
+    def statistics(self, winner: WinningPrediction, num_classes: int) -> SparseHistogram:
+        """Winning probabilities of every ``stride``-th pixel, from the first on, in raster order."""
+        label, confidence = winner.label.ravel(), winner.confidence.ravel()
+        return class_histogram(label[::self.stride], confidence[::self.stride], num_classes)
+
+    def fit(self, histogram: SparseHistogram, num_classes: int) -> np.ndarray:
+        """The threshold of each class, at most ``cap``."""
+        theta = class_balanced_thresholds(histogram, num_classes, self.portion)
+        return theta if self.cap is None else np.minimum(theta, self.cap)
+
+    def label(self, prob_chw: Tensor, winner: WinningPrediction, theta: np.ndarray) -> PseudoLabel:
+        """The class of the largest ratio, where that ratio is at least 1; ``winner`` is not used."""
+        return PseudoLabel(*class_balanced_label(prob_chw, theta))
+
+    def settings(self) -> dict[str, Any]:
+        """Type and numbers of this round."""
+        return dict(type=type(self).__name__, portion=self.portion, stride=self.stride, cap=self.cap)

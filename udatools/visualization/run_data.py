@@ -256,8 +256,10 @@ def _configured_image_root(work_dir: Path) -> Path | None:
     from mmengine.config import Config
     from mmseg.registry import DATASETS
 
+    from udatools.engine.runner.stages import resolve_references
+
     try:
-        dataset = dict(Config.fromfile(path, import_custom_modules=False)['target_images'])
+        dataset = dict(resolve_references(Config.fromfile(path, import_custom_modules=False))['target_images'])
         # Lazy: nothing is listed or opened, labels least of all.
         dataset.update(labelled=False, label_dir=None, pipeline=[], lazy_init=True)
         return Path(DATASETS.build(dataset).image_root())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pseudo-label hook on a real data set and model: right files, idempotent, blind, no trace in the RNG."""
+import json
 from types import SimpleNamespace
 
 import cv2
@@ -10,7 +11,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader
 
 from udatools.engine.hooks.pseudo_label_hook import restart_loader
-from udatools.engine.inference import TargetImages, build_predictor, predict_prob
+from udatools.engine.inference import ImagePredictor, TargetImages, build_predictor, predict_prob
 from udatools.registry import HOOKS
 
 
@@ -38,7 +39,7 @@ def test_a_rerun_predicts_nothing_and_other_weights_redo(setup, tmp_path, tree, 
     build(setup, tmp_path / 'out').before_train(setup.runner)
     before = tree(tmp_path / 'out')
     with monkeypatch.context() as patch:
-        patch.setattr('udatools.engine.hooks.pseudo_label_hook.predict_prob', lambda *a: 1 / 0)
+        patch.setattr(ImagePredictor, 'infer', lambda *a: 1 / 0)
         build(setup, tmp_path / 'out').before_train(setup.runner)
         with pytest.raises(ZeroDivisionError):
             build(setup, tmp_path / 'out', checkpoint=setup.save('main', setup.model, 5)).before_train(setup.runner)
@@ -51,8 +52,44 @@ def test_the_time_in_a_checkpoint_file_does_not_matter(setup, tmp_path, monkeypa
     build(setup, tmp_path / 'out').before_train(setup.runner)
     later = str(tmp_path / 'later.pth')
     torch.save(dict(state_dict=torch.load(setup.checkpoint)['state_dict'], meta=dict(time='later')), later)
-    monkeypatch.setattr('udatools.engine.hooks.pseudo_label_hook.predict_prob', lambda *a: 1 / 0)
+    monkeypatch.setattr(ImagePredictor, 'infer', lambda *a: 1 / 0)
     build(setup, tmp_path / 'out', checkpoint=later).before_train(setup.runner)
+
+
+@pytest.mark.parametrize('changes', [dict(views=dict(scales=[0.9])), dict(views=dict(flip=True)), dict(checkpoint='other'),
+                                     dict(policy=dict(type='ClassBalancedPolicy')),
+                                     dict(policy=dict(type='ClassBalancedPolicy', cap=0.9))])
+def test_views_checkpoints_and_policy_are_inputs(setup, tmp_path, monkeypatch, changes):
+    hook = build(setup, tmp_path / 'out')
+    hook.before_train(setup.runner)
+    same = build(setup, tmp_path / 'out', checkpoint=[setup.checkpoint], views=dict(scales=[1.0], flip=False))
+    if changes.get('checkpoint') == 'other':
+        changes = dict(checkpoint=[setup.checkpoint, setup.save('other', setup.model, 7)])
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagePredictor, 'infer', lambda *a: 1 / 0)
+        same.before_train(setup.runner)
+        with pytest.raises(ZeroDivisionError):
+            build(setup, tmp_path / 'out', **changes).before_train(setup.runner)
+
+
+def test_labels_of_several_models_and_views(setup, tmp_path):
+    """Portion 1 keeps every pixel: labels are the rule on the mean probability of two models and four views."""
+    checkpoints = [setup.checkpoint, setup.save('other', setup.model, 7)]
+    build(setup, tmp_path / 'out', checkpoint=checkpoints, views=dict(scales=[1.0, 1.5], flip=True),
+          policy=dict(type='ClassBalancedPolicy', portion=1.0)).before_train(setup.runner)
+    images = TargetImages(setup.dataset)
+    predictor = ImagePredictor([build_predictor(setup.model, path) for path in checkpoints], images, scales=[1.0, 1.5], flip=True)
+    final = json.loads((tmp_path / 'out' / 'thresholds.json').read_text())['final']
+    theta = torch.tensor(list(final.values()), dtype=torch.float64)[:, None, None]
+    for i, key in enumerate(setup.keys):
+        label = cv2.imread(str(tmp_path / 'out' / 'labels' / f'{key}.png'), cv2.IMREAD_UNCHANGED)
+        ratio, expected = (predictor.expand(predictor.infer(i)).half().double() / theta).max(0)
+        assert np.array_equal(label, torch.where(ratio >= 1, expected, 255).numpy())
+
+
+def test_unknown_views_are_refused(setup, tmp_path):
+    with pytest.raises(ValueError, match=r"unknown keys \['scale'\]; expected scales and flip"):
+        build(setup, tmp_path / 'out', views=dict(scale=0.9))
 
 
 def test_global_random_state_is_untouched(setup, tmp_path):

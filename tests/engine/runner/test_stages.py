@@ -101,3 +101,13 @@ def test_config_text_reads_back(tmp_path):
     content = dict(a=dict(b=[1, (2, 'x'), {'3': None}], lr=1e-4), ref='{cfg:a}', flag=True)
     StageConfig(content).dump(str(tmp_path / 'config.py'))
     assert Config.fromfile(str(tmp_path / 'config.py')).to_dict() == content
+
+
+def test_overrides_by_kind_then_by_name_and_private_names_are_left_out():
+    base = Config(dict(lr=1, size=8, _piece=dict(checkpoint='{checkpoint:main}'), stage_overrides=dict(
+        main={'lr': 2, 'train.batch': '{cfg:size}'}, round2_main={'lr': 3}, unknown={'lr': 4}), train=dict(batch=1)))
+    plan = [dict(name='warmup', config={'lr': 9}), dict(name='r', repeat=2, steps=[dict(name='main', config={'lr': 9})])]
+    merged = [merge_stage_config(base, stage) for stage in expand_stages(plan)]
+    assert [cfg.lr for cfg in merged] == [9, 2, 3]
+    assert [cfg.train.batch for cfg in merged] == [1, 8, 8]
+    assert all('stage_overrides' not in cfg and '_piece' not in cfg for cfg in merged)

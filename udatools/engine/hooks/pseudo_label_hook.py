@@ -5,7 +5,7 @@ The stage's training set finds them on disk (``label_dir``), so nothing is hande
 finds the same files.
 """
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
-from udatools.engine.inference import TargetImages, build_predictor, predict_prob
+from udatools.engine.inference import ImagePredictor, TargetImages, build_predictor
 from udatools.ops.digests import json_digest, state_dict_digest
 from udatools.pseudo_labels import PseudoLabelStore, generate_pseudo_labels
 from udatools.registry import HOOKS, PSEUDO_LABEL_POLICIES
@@ -59,18 +59,24 @@ class PseudoLabelHook(Hook):
     Args:
         policy (Mapping): config of ``PSEUDO_LABEL_POLICIES``.
         model (Mapping): config of the model that predicts.
-        checkpoint (str): its weights.
+        checkpoint (str | Sequence[str]): its weights; of several the probabilities are averaged.
         dataset (Mapping): config of the target ``DomainDataset`` with the inference pipeline; read without labels.
         out_dir (str): folder for ``labels/``, ``confidence/`` and the summaries.
+        views (Mapping, optional): ``dict(scales=[0.9], flip=True)``: rescaled and mirrored inputs whose probabilities
+            are averaged; by default the image as it is.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, policy: Mapping[str, Any], *, model: Mapping[str, Any], checkpoint: str,
-                 dataset: Mapping[str, Any], out_dir: str) -> None:
+    def __init__(self, policy: Mapping[str, Any], *, model: Mapping[str, Any], checkpoint: str | Sequence[str],
+                 dataset: Mapping[str, Any], out_dir: str, views: Mapping[str, Any] | None = None) -> None:
         self.policy = PSEUDO_LABEL_POLICIES.build(dict(policy))
-        self.model, self.checkpoint, self.dataset = model, checkpoint, dataset
+        self.model, self.dataset = model, dataset
+        self.checkpoints = [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
         self.out_dir = out_dir
+        self.views = dict(views or {})
+        if unknown := self.views.keys() - {'scales', 'flip'}:
+            raise ValueError(f'views has unknown keys {sorted(unknown)}; expected scales and flip')
 
     def before_train(self, runner: Any) -> None:
         """Generate, or keep what is complete."""
@@ -80,11 +86,13 @@ class PseudoLabelHook(Hook):
 
     def _generate(self) -> None:
         images = TargetImages(dict(self.dataset))
-        model = load_frozen(self.model, self.checkpoint)
+        models = [load_frozen(self.model, checkpoint) for checkpoint in self.checkpoints]
+        predictor = ImagePredictor(models, images, **self.views)
         classes = list(images.dataset.metainfo['classes'])
         input_hash = json_digest(
-            dict(weights=state_dict_digest(model.state_dict()), policy=self.policy.settings(), classes=classes,
-                 dataset=images.fingerprint(), pipeline=repr(self.dataset['pipeline'])))
+            dict(weights=[state_dict_digest(model.state_dict()) for model in models], policy=self.policy.settings(),
+                 classes=classes, dataset=images.fingerprint(), pipeline=repr(self.dataset['pipeline']),
+                 views=dict(scales=predictor.scales, flip=predictor.flip)))
         generate_pseudo_labels(
-            lambda i: predict_prob(model, images, i), images.keys, self.policy, PseudoLabelStore(self.out_dir),
-            len(classes), input_hash=input_hash, class_names=classes)
+            predictor, images.keys, self.policy, PseudoLabelStore(self.out_dir), len(classes), input_hash=input_hash,
+            class_names=classes)

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from udatools.registry import RUNNERS
 
-from .checkpoints import start_from
+from .checkpoints import read_checkpoint, start_from
 
 # What mmengine says at every start and every checkpoint; the log files keep it, the console does not.
 _ROUTINE = ('Distributed training is not used', 'Hooks will be executed', 'Checkpoints will be saved', 'Saving checkpoint at',
@@ -60,6 +60,15 @@ class StageRunner(Runner):
     def bare_model(self) -> torch.nn.Module:
         """The model without its distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def load_weights(self, checkpoint: Path) -> None:
+        """The model of a checkpoint of this stage, without its optimisers."""
+        self.bare_model.load_state_dict(read_checkpoint(checkpoint)['state_dict'])
+
+    def val_checkpoint(self, checkpoint: Path) -> dict[str, float]:
+        """Metrics of a checkpoint of this stage on the validation set."""
+        self.load_weights(checkpoint)
+        return self.val()
 
     def synchronise_buffers(self) -> None:
         """Rank 0's batch-norm statistics, the ones that a checkpoint holds, become everybody's."""

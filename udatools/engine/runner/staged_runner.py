@@ -17,13 +17,16 @@ from mmengine.registry import init_default_scope
 import udatools.engine.storage  # noqa: F401 - registers the backend `atomic`
 from udatools.engine.export import export_plain
 from udatools.engine.results import ResultsFile
+from udatools.evaluation.model_selection import format_selection
+from udatools.ops.digests import json_digest
 from udatools.registry import RUNNERS
 
 from .checkpoints import CheckpointError, list_checkpoints, newest_readable, read_checkpoint
 from .distributed import cpu_model_wrapper, init_distributed, on_main
 from .journal import DONE, RUNNING, Journal, JournalError, WorkDirLock
+from .selection import CheckpointSelection
 from .stage_runner import StageRunner
-from .stages import Stage, StageConfig, config_digest, expand_stages, fill_placeholders, merge_stage_config
+from .stages import Stage, StageConfig, config_digest, expand_stages, fill_placeholders, merge_stage_config, resolve_references
 
 
 @RUNNERS.register_module()
@@ -31,11 +34,13 @@ class StagedRunner:
     """A run of one or more stages in one work directory.
 
     Args:
-        cfg (Config): base config with ``stages`` (without: one stage ``train``), ``work_dir`` and ``randomness.seed``.
+        cfg (Config): base config with ``stages`` (without: one stage ``train``), ``work_dir``, ``randomness.seed`` and
+            ``select``: how the checkpoint of the last evaluated stage is chosen, by default it is the last.
         resume (bool): go on with the run that the work directory holds.
 
     Raises:
         JournalError: when the work directory holds a run and ``resume`` is off, or when that run had another config.
+        ValueError: for a ``select`` that is unknown, or that needs what the config does not have.
     """
 
     def __init__(self, cfg: Config, *, resume: bool = False) -> None:
@@ -45,6 +50,11 @@ class StagedRunner:
         self.seed = int((cfg.get('randomness') or {}).get('seed') or 0)
         self.stages = expand_stages(cfg.get('stages') or [dict(name='train')])
         self.name = Path(cfg.filename).stem if cfg.filename else 'run'
+        self.selection = CheckpointSelection(cfg.get('select'), seed=self.seed)
+        self.selected = self.stages[-1]
+        if self.selection.active:
+            self.selected = next((stage for stage in reversed(self.stages) if stage.evaluate), self.selected)
+            self.selection.check(merge_stage_config(cfg, self.selected))
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'StagedRunner':
@@ -117,7 +127,14 @@ class StagedRunner:
             StageConfig(self.cfg.to_dict()).dump(str(self.work_dir / 'config.py'))
 
     def _digest(self, stage: Stage) -> str:
-        return config_digest(merge_stage_config(self.cfg, stage))
+        cfg = merge_stage_config(self.cfg, stage)
+        digest = config_digest(cfg)
+        if not self._selects(stage):
+            return digest
+        return json_digest([digest, self.selection.settings(), repr(cfg.get('target_images'))])
+
+    def _selects(self, stage: Stage) -> bool:
+        return self.selection.active and stage is self.selected
 
     def checkpoint_of(self, kinds: tuple[str, ...] | list[str], before: Stage | None = None) -> Path:
         """The newest finished checkpoint of the first kind of stage that has one.
@@ -159,9 +176,12 @@ class StagedRunner:
             dict(type='IterationSeedHook', seed=self.seed, tag=stage.name),
             dict(type='ProgressHook', title=title, interval=cfg.get('progress', {}).get('interval', 50)),
             dict(type='TeacherHook'),
+            dict(type='CostHook'),
             *cfg.get('custom_hooks', []),
         ]
         cfg.model_wrapper_cfg = cfg.get('model_wrapper_cfg') or cpu_model_wrapper()
+        if self._selects(stage):
+            cfg.default_hooks.checkpoint.max_keep_ckpts = -1
         return cfg
 
     def _run_stage(self, stage: Stage) -> None:
@@ -176,20 +196,25 @@ class StagedRunner:
         runner = StageRunner.from_cfg(cfg)
         runner.train()
         runner.synchronise_buffers()
+        selection: dict[str, Any] | None = None
+        if self._selects(stage):
+            selection = self.selection.run(cfg, folder, root=self.work_dir, validate=runner.val_checkpoint)
+            print_log(format_selection(selection), logger='current')
+            runner.load_weights(self.work_dir / selection['chosen'])
         metrics = runner.val() if stage.evaluate and runner.val_loop is not None else None
 
         def record() -> dict[str, Any]:
-            checkpoint = list_checkpoints(folder)[0].relative_to(self.work_dir)
+            checkpoint = selection['chosen'] if selection else str(list_checkpoints(folder)[0].relative_to(self.work_dir))
             if metrics is not None:
-                self._results().add_stage(stage, metrics, checkpoint=str(checkpoint))
+                self._results().add_stage(stage, metrics, checkpoint=checkpoint, selection=selection)
             seconds = self.journal.stage(stage.name).get('seconds', 0.0) + time.time() - started
-            self.journal.update(stage.name, status=DONE, checkpoint=str(checkpoint), seconds=round(seconds, 1), metrics=metrics)
+            self.journal.update(stage.name, status=DONE, checkpoint=checkpoint, seconds=round(seconds, 1), metrics=metrics)
             return self.journal.content
 
         self.journal.content = on_main(record)
 
     def _results(self) -> ResultsFile:
-        return ResultsFile(self.work_dir, self.cfg, name=self.name, seed=self.seed)
+        return ResultsFile(self.work_dir, resolve_references(self.cfg), name=self.name, seed=self.seed)
 
     def _finish(self) -> dict[str, Any]:
         """Export, baselines and report, on rank 0; harmless to repeat."""

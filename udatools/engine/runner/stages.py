@@ -147,10 +147,18 @@ def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
 
 
 def merge_stage_config(base: Config, stage: Stage) -> Config:
-    """The base config without the plan of stages, the stage's overrides merged in, references resolved."""
-    plain = {key: value for key, value in base.to_dict().items() if key not in ('stages', 'runner_type')}
+    """The base config without the plan of stages, the stage's overrides merged in, references resolved.
+
+    Top-level names with a leading underscore are pieces that config files are made of; they are left out.
+    ``base.stage_overrides`` (optional) comes last: overrides by the stage's kind (``main``), then by its name
+    (``round2_main``). That is where a schedule says what differs by stage; stages that the method lacks are left unused.
+    """
+    plain = {key: value for key, value in base.to_dict().items()
+             if key not in ('stages', 'runner_type', 'stage_overrides') and not key.startswith('_')}
     cfg = Config(plain, filename=None)
-    cfg.merge_from_dict(copy.deepcopy(dict(stage.config)))
+    of_stages = base.get('stage_overrides') or {}
+    for overrides in (stage.config, of_stages.get(stage.kind, {}), of_stages.get(stage.name, {})):
+        cfg.merge_from_dict(copy.deepcopy(dict(overrides)))
     return resolve_references(cfg)
 
 

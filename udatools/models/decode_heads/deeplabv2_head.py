@@ -5,7 +5,7 @@ The sum of parallel dilated 3x3 convolutions straight to class scores; no norm, 
 has no such head (its ``ASPPHead`` is the one of DeepLabv3). ``dropout_ratio`` drops feature *channels* before the
 convolutions; the authors' networks use none, LabOR's pixel selector needs it to tell its two classifiers apart.
 """
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch.nn as nn
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -44,13 +44,24 @@ class DeepLabV2Head(BaseDecodeHead):
 
     def init_weights(self) -> None:
         """Weights N(0, init_std), biases 0."""
-        for branch in self.branches:
+        self.initialise(self.branches)
+
+    def initialise(self, branches: Iterable[nn.Conv2d]) -> None:
+        """The same for one classifier's convolutions."""
+        for branch in branches:
             nn.init.normal_(branch.weight, std=self.init_std)
             nn.init.zeros_(branch.bias)
 
+    def dropped(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The feature that is classified."""
+        feature = self._transform_inputs(inputs)
+        return feature if self.dropout is None else self.dropout(feature)
+
+    @staticmethod
+    def classify(branches: nn.ModuleList, feature: Tensor) -> Tensor:
+        """Sum of the branches' answers."""
+        return sum((branch(feature) for branch in branches[1:]), branches[0](feature))
+
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Class scores of one level of the backbone's features."""
-        feature = self._transform_inputs(inputs)
-        if self.dropout is not None:
-            feature = self.dropout(feature)
-        return sum((branch(feature) for branch in self.branches[1:]), self.branches[0](feature))
+        return self.classify(self.branches, self.dropped(inputs))

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adversarial alignment of predictions or features (AdaptSegNet, Tsai et al., CVPR 2018, Eq. 1-5).
+"""Adversarial alignment of predictions, entropies or features.
 
-The authors' code runs two phases and toggles ``requires_grad``. Here both terms belong to one sum: the generator's goes
-through a discriminator with detached weights, the discriminator's sees detached predictions. Same gradients, one
-backward pass, no ``train_step``.
+AdaptSegNet (Tsai et al., CVPR 2018, Eq. 1-5), AdvEnt (Vu et al., CVPR 2019: the discriminator sees weighted
+self-information) and the local weights of CLAN (Luo et al., CVPR 2019). The authors' code runs two phases and toggles
+``requires_grad``. Here both terms belong to one sum: the generator's goes through a discriminator with detached weights, the
+discriminator's sees detached predictions. Same gradients, one backward pass, no ``train_step``.
 """
 from typing import TYPE_CHECKING
 
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import Tensor
 
+from udatools.ops.confidence import weighted_self_information
 from udatools.ops.losses import domain_classification_loss
 from udatools.registry import MODELS, OBJECTIVES
 
@@ -21,23 +24,33 @@ if TYPE_CHECKING:
 
 @OBJECTIVES.register_module()
 class AdversarialAlignment(Objective):
-    """Makes a discriminator unable to tell the domains apart.
+    r"""Makes a discriminator unable to tell the domains apart.
 
     Args:
         discriminator (dict): config of a discriminator in ``MODELS``; ``in_channels`` must fit what is aligned.
-        weights (dict[str, float]): weight of the generator's term for each aligned output. With ``space='output'`` the
-            keys are heads (``main``, ``aux``: the paper's 0.001 and 0.0002); with ``space='feature'`` indices of the
-            backbone's outputs as strings (``'3'``).
-        space (str): ``'output'`` (softmax of the logits) or ``'feature'``.
+        weights (dict[str, float]): weight of the generator's term for each aligned output. With ``space='output'`` or
+            ``'entropy'`` the keys are heads (``main``, ``aux``: the papers' 0.001 and 0.0002); with ``space='feature'``
+            indices of the backbone's outputs as strings (``'3'``).
+        space (str): ``'output'`` (softmax of the logits), ``'entropy'`` (their weighted self-information,
+            :math:`-p \log p / \log C`) or ``'feature'``.
         gan (str): ``'bce'`` or ``'ls'``.
+        local_weight (dict, optional): CLAN. Both losses on the target weigh each pixel with
+            ``scale * (1 - cos(p1, p2)) + epsilon``, where ``p1, p2`` are the predictions of the two ``heads``
+            (default ``('first', 'second')``, ``scale=40``, ``epsilon=0.4``); the discriminator's map is upsampled to the
+            input for it. No gradient flows through the weight.
     """
 
-    def __init__(self, discriminator: dict, *, weights: dict[str, float], space: str = 'output', gan: str = 'bce') -> None:
+    def __init__(self, discriminator: dict, *, weights: dict[str, float], space: str = 'output', gan: str = 'bce',
+                 local_weight: dict | None = None) -> None:
         super().__init__()
-        if space not in ('output', 'feature'):
-            raise ValueError(f"space is {space!r}; expected 'output' or 'feature'")
+        if space not in ('output', 'entropy', 'feature'):
+            raise ValueError(f"space is {space!r}; expected 'output', 'entropy' or 'feature'")
         if not weights:
             raise ValueError('weights is empty; expected the aligned outputs, such as dict(main=0.001)')
+        self.local_weight = None if local_weight is None else (
+            {'scale': 40.0, 'epsilon': 0.4, 'heads': ('first', 'second')} | dict(local_weight))
+        if self.local_weight is not None and len(self.local_weight) > 3:
+            raise ValueError(f"local_weight has the keys {sorted(self.local_weight)}; expected 'scale', 'epsilon' and 'heads'")
         self.weights = dict(weights)
         self.space = space
         self.gan = gan
@@ -50,19 +63,45 @@ class AdversarialAlignment(Objective):
     def _representation(self, domain: 'DomainBatch', level: str) -> Tensor:
         if self.space == 'feature':
             return domain.features[int(level)]
-        return domain.logits[level].softmax(1)
+        if level not in domain.logits:
+            raise ValueError(f'{type(self).__name__} aligns the head {level!r}, the model has {sorted(domain.logits)}')
+        return weighted_self_information(domain.logits[level]) if self.space == 'entropy' else domain.logits[level].softmax(1)
 
     def forward(self, batch: 'UDABatch', model: 'UDASegmentor') -> dict[str, Tensor]:
         """``loss_adv_<level>`` trains the segmentor, ``loss_dis_<level>`` the discriminator."""
-        source = batch.domain('source', needed_by='AdversarialAlignment')
-        target = batch.domain('target', needed_by='AdversarialAlignment')
+        source = batch.domain('source', needed_by=type(self).__name__)
+        target = batch.domain('target', needed_by=type(self).__name__)
         losses: dict[str, Tensor] = {}
-        for level, weight in self.weights.items():
-            discriminator = self.discriminators[level]
-            of_source, of_target = self._representation(source, level), self._representation(target, level)
-            fooled = domain_classification_loss(call_frozen(discriminator, of_target), False, self.gan)
-            on_source = domain_classification_loss(discriminator(of_source.detach()), False, self.gan)
-            on_target = domain_classification_loss(discriminator(of_target.detach()), True, self.gan)
-            losses[f'loss_adv_{level}'] = weight * fooled
-            losses[f'loss_dis_{level}'] = (on_source + on_target) / 2
+        local = None
+        if self.local_weight is not None:
+            local = self._local_weight(target)
+            losses['local_weight'] = local.mean()
+        for level in self.weights:
+            losses |= self._align(level, self._representation(source, level), self._representation(target, level), model, local)
         return losses
+
+    def _align(self, level: str, of_source: Tensor, of_target: Tensor, model: 'UDASegmentor',
+               local: Tensor | None = None) -> dict[str, Tensor]:
+        """Both terms of one level."""
+        discriminator = self.discriminators[level]
+
+        def loss(score: Tensor, is_target: bool, weight: Tensor | None) -> Tensor:
+            if weight is not None:
+                score = model.upsample(score.float(), weight.shape[2:])
+            return domain_classification_loss(score, is_target, self.gan, weight)
+
+        fooled = loss(call_frozen(discriminator, of_target), False, local)
+        on_source = loss(discriminator(of_source.detach()), False, None)
+        on_target = loss(discriminator(of_target.detach()), True, local)
+        return {f'loss_adv_{level}': self.weights[level] * fooled, f'loss_dis_{level}': (on_source + on_target) / 2}
+
+    def _local_weight(self, target: 'DomainBatch') -> Tensor:
+        """(B, 1, H, W): large where the two classifiers disagree (CLAN, Eq. 4 and 5)."""
+        assert self.local_weight is not None
+        heads = self.local_weight['heads']
+        if missing := set(heads) - target.logits.keys():
+            raise ValueError(f'local_weight compares the heads {sorted(missing)}, the model has {sorted(target.logits)}; use a '
+                             'decode head with two classifiers (DualDeepLabV2Head)')
+        first, second = (target.logits[head].detach().float().softmax(1) for head in heads)
+        distance = 1 - F.cosine_similarity(first, second, dim=1)
+        return (self.local_weight['scale'] * distance + self.local_weight['epsilon'])[:, None]

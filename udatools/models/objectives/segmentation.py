@@ -18,7 +18,7 @@ class SegmentationCE(Objective):
     """Weighted cross-entropy of one or more heads, mean over the labelled pixels of the global batch.
 
     Args:
-        domain (str): ``'source'`` or ``'target'``.
+        domain (str): ``'source'``, ``'target'`` or ``'mixed'``.
         heads (dict[str, float]): weight of each head's loss; AdaptSegNet multi-level uses ``dict(main=1, aux=0.1)``,
             LabOR's pixel selector ``dict(main=1, second=1)``.
         loss_weight (float): of their sum.
@@ -29,8 +29,8 @@ class SegmentationCE(Objective):
 
     def __init__(self, domain: str = 'source', *, heads: dict[str, float] | None = None, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if domain not in ('source', 'target'):
-            raise ValueError(f"domain is {domain!r}; expected 'source' or 'target'")
+        if domain not in ('source', 'target', 'mixed'):
+            raise ValueError(f"domain is {domain!r}; expected 'source', 'target' or 'mixed'")
         self.domain = domain
         self.heads = dict(heads or {'main': 1.0})
         self.loss_weight = loss_weight
@@ -44,6 +44,7 @@ class SegmentationCE(Objective):
         if missing := self.heads.keys() - domain.logits.keys():
             raise ValueError(f'SegmentationCE weighs the heads {sorted(missing)}, the model has {sorted(domain.logits)}')
         return {
-            f'loss_{head}': self.loss_weight * weight * segmentation_cross_entropy(domain.logits[head], domain.label)
+            f'loss_{head}': self.loss_weight * weight * segmentation_cross_entropy(
+                domain.logits[head], domain.label, pixel_weight=domain.weight)
             for head, weight in self.heads.items()
         }

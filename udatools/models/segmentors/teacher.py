@@ -7,6 +7,7 @@ NeurIPS 2017). Its weights are in the checkpoint, so a resumed stage goes on wit
 """
 import torch
 import torch.nn as nn
+from mmengine.dist import broadcast, get_world_size
 from mmseg.models.utils import resize
 from torch import Tensor
 
@@ -44,7 +45,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def update(self, student: nn.Module, iteration: int) -> None:
-        """Moves towards the student; buffers (batch-norm statistics) are taken over as they are.
+        """Moves towards the student; buffers (batch-norm statistics) are taken over as they are, those of rank 0.
 
         Args:
             student (nn.Module): the student's segmentor.
@@ -57,6 +58,17 @@ class Teacher(nn.Module):
         torch._foreach_lerp_(own, theirs, 1 - keep)
         for buffer, new in zip(self.segmentor.buffers(), student.buffers(), strict=True):
             buffer.copy_(new)
+        self._synchronise_buffers()
+
+    def _synchronise_buffers(self) -> None:
+        """Rank 0's, in one message: a rank's own batch-norm statistics are in no checkpoint."""
+        buffers = [buffer for buffer in self.segmentor.buffers() if buffer.is_floating_point()]
+        if not buffers or get_world_size() == 1:
+            return
+        together = torch.cat([buffer.flatten() for buffer in buffers])
+        broadcast(together, src=0)
+        for buffer, new in zip(buffers, together.split([buffer.numel() for buffer in buffers])):
+            buffer.copy_(new.view_as(buffer))
 
     @torch.no_grad()
     def predict_prob(self, inputs: Tensor) -> Tensor:

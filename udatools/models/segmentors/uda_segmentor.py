@@ -37,6 +37,8 @@ class UDASegmentor(BaseModel):
             ``'both'``: as in the AdaptSegNet line; what is deployed on the target is then normalised by a mixture.
             ``'target'``: the target's alone. Each domain is normalised by its own batch in training either way.
         teacher (dict, optional): arguments of :class:`Teacher`; ``batch.target.teacher_prob`` then holds its prediction.
+        mixing (dict, optional): a component such as ``ClassMix`` that makes the domain ``mixed`` of the other two and the
+            teacher's prediction; one more forward pass.
         shared_forward (bool): source and target go through the network as one batch. Batch norm then normalises by both
             domains together (unless it is in ``eval`` mode); both must have the same size.
         channels_last (bool): memory format of the network and its inputs.
@@ -49,9 +51,9 @@ class UDASegmentor(BaseModel):
     """
 
     def __init__(self, segmentor: dict, *, objectives: list[dict] | tuple[dict, ...] = (),
-                 running_statistics: str = 'both', teacher: dict | None = None, shared_forward: bool = False,
-                 channels_last: bool = False, compile: bool = False, data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 running_statistics: str = 'both', teacher: dict | None = None, mixing: dict | None = None,
+                 shared_forward: bool = False, channels_last: bool = False, compile: bool = False,
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if running_statistics not in ('both', 'target'):
             raise ValueError(f"running_statistics is {running_statistics!r}; expected 'both' or 'target'")
@@ -62,11 +64,13 @@ class UDASegmentor(BaseModel):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.segmentor = MODELS.build(segmentor)
         self.teacher = Teacher(segmentor, **teacher) if teacher is not None else None
+        self.mixing = MODELS.build(mixing) if mixing is not None else None
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compile:  # in place: the names of the parameters stay
-            self.segmentor.backbone.compile()
-            self.segmentor.decode_head.compile()
+            for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
+                if getattr(self.segmentor, part, None) is not None:
+                    getattr(self.segmentor, part).compile()
         self.objectives = nn.ModuleDict()
         for cfg in objectives:
             cfg = dict(cfg)
@@ -116,6 +120,8 @@ class UDASegmentor(BaseModel):
         batch = UDABatch(**self._forward_domains(inputs, {name: _stack_labels(data_samples[name]) for name in inputs}))
         if self.teacher is not None and batch.target is not None:
             batch.target.teacher_prob = self.teacher.predict_prob(batch.target.inputs)
+        if self.mixing is not None:
+            batch.mixed = self._forward_mixed(*self.mixing(batch))
         losses: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
             losses.update({f'{name}.{key}': value for key, value in objective(batch, self).items()})
@@ -130,6 +136,10 @@ class UDASegmentor(BaseModel):
             with _kept_statistics(self) if keep else nullcontext():
                 outputs[name] = DomainBatch(images, labels[name], *self._forward_images(images))
         return outputs
+
+    def _forward_mixed(self, images: Tensor, label: Tensor, weight: Tensor) -> DomainBatch:
+        with _kept_statistics(self) if self.running_statistics == 'target' else nullcontext():
+            return DomainBatch(images, label, *self._forward_images(images), weight=weight)
 
     def _forward_shared(self, inputs: dict[str, Tensor], labels: dict[str, Tensor | None]) -> dict[str, DomainBatch]:
         sizes = {name: tuple(images.shape[2:]) for name, images in inputs.items()}
@@ -152,7 +162,15 @@ class UDASegmentor(BaseModel):
         return features, {name: self.upsample(value, images.shape[2:]) for name, value in self._head_logits(features).items()}
 
     def _head_logits(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        return {name: head(features) for name, head in self._heads().items()}
+        """Logits by head, each computed once; a head of two classifiers (``pair``) is ``first``, ``second`` and their sum."""
+        logits: dict[str, Tensor] = {}
+        for name, head in self._heads().items():
+            if name == 'main' and hasattr(head, 'pair'):
+                logits['first'], logits['second'] = head.pair(features)
+                logits[name] = logits['first'] + logits['second']
+            else:
+                logits[name] = head(features)
+        return logits
 
     def _heads(self) -> dict[str, nn.Module]:
         heads = {'main': self.segmentor.decode_head}
@@ -176,11 +194,19 @@ class UDASegmentor(BaseModel):
             Tensor: float32, (B, C, H, W), in [0, 1], summing to 1 over C. Logits are upsampled to the input first and
             to ``size`` next, as mmseg does at test time.
         """
-        features = self.segmentor.extract_feat(inputs)
-        return self._prob(self.segmentor.decode_head, features, inputs.shape[2:], size)
+        return self.expand_logits(self.infer_logits(inputs), inputs.shape[2:], size)
+
+    @torch.no_grad()
+    def infer_logits(self, inputs: Tensor) -> Tensor:
+        """The expensive half of ``predict_prob``: logits of the main head as they leave it, float (B, C, h/8, w/8)."""
+        return self.segmentor.decode_head(self.segmentor.extract_feat(inputs))
 
     def _prob(self, head: nn.Module, features, input_size, size: tuple[int, int]) -> Tensor:
-        logits = self.upsample(head(features), input_size)
+        return self.expand_logits(head(features), input_size, size)
+
+    def expand_logits(self, logits: Tensor, input_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """The cheap half: upsampling to the input, then to ``size``, and softmax; float32 (B, C, H, W)."""
+        logits = self.upsample(logits, input_size)
         if tuple(size) != tuple(input_size):
             logits = self.upsample(logits, size)
         return logits.float().softmax(1)

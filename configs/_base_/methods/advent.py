@@ -1,0 +1,11 @@
+# AdvEnt: adversarial alignment of entropy maps (Vu et al., CVPR 2019). Multi-level: the weights of the head `aux`.
+model = dict(
+    type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
+    running_statistics='{cfg:running_statistics}',
+    objectives=[
+        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}'),
+        dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', space='entropy',
+             weights='{cfg:adv_weights}'),
+    ])
+adv_weights = dict(main=0.001)
+source_heads = dict(main=1.0)

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive.py', '../_base_/methods/iast.py',
+          '../_base_/schedules/minidrive_rounds.py', '../_base_/default_runtime.py']
+discriminator = dict(first_kernel_size=3)

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive.py', '../_base_/methods/maxsquare.py',
+          '../_base_/schedules/minidrive.py', '../_base_/default_runtime.py']
+iters = dict(source_start=400, adapt=600)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transforms of a training batch that see source and target together; run by the ``UDADataPreprocessor``."""
+from .base import DomainTransform
+from .fourier_transfer import FourierTransfer
+
+__all__ = ['DomainTransform', 'FourierTransfer']
