@@ -194,6 +194,7 @@ def _slow(root, folder, nproc):
     original = prepare.verify_pair
 
     def verify_slowly(pair, **kwargs):
+        (folder / f'{os.getpid()}.pid').touch()
         time.sleep(0.05)
         return original(pair, **kwargs)
 
@@ -217,6 +218,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(nproc, trees, tmp_path, monkeypa
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    workers = [int(path.stem) for path in folder.glob('*.pid')]
+    assert len(workers) == nproc
+    while any(os.path.exists(f'/proc/{worker}') for worker in workers):  # they do not outlive who asked them
+        if time.monotonic() > limit:
+            [os.kill(worker, signal.SIGKILL) for worker in workers]
+            pytest.fail('a worker is still there')
+        time.sleep(0.05)
     with open(journal, 'ab') as file:
         file.write(b'{"key": "00019", "size": [32')  # a line cut short
     assert not (folder / 'report.json').exists()
@@ -266,6 +274,16 @@ def test_a_damaged_journal_is_no_obstacle(damage, trees, tmp_path):
     assert len(lines) == 3 and json.loads(lines[1])['key'] == '00001'
 
 
+def test_a_line_that_lacks_only_its_end(trees, tmp_path, monkeypatch):
+    source = DomainPairs(GTA5Domain, trees.gta5(n=3))
+    prepare_source(source, tmp_path)
+    journal = tmp_path / 'journal.jsonl'
+    journal.write_bytes(journal.read_bytes()[:-1])
+    prepare_source(source, tmp_path)
+    lines = journal.read_text().splitlines()
+    assert [json.loads(line)['key'] for line in lines[1:]] == ['00001', '00002', '00003']
+
+
 def test_a_dead_worker_is_an_error_not_a_hang(trees):
     pairs = DomainPairs(GTA5Domain, trees.gta5(n=4)).pairs()
     with pytest.raises(RuntimeError, match='processes died.*--nproc'):
@@ -294,7 +312,8 @@ def test_progress_on_a_terminal_and_in_a_file(capsys, monkeypatch):
         for done in range(1, 6):
             progress.update(done, done // 4)
         progress.close()
-    assert terminal.text.count('\n') == 0 and terminal.text.count('\r') == 7 and '5/5' in terminal.text and '1 bad' in terminal.text
+    assert terminal.text.count('\n') == 0 and terminal.text.count('\r') == 7
+    assert '5/5' in terminal.text and '1 bad' in terminal.text
     assert file.text.count('\n') == 1 and file.text.startswith('data  4/5') and '\r' not in file.text
 
 

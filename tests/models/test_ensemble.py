@@ -17,7 +17,7 @@ SIZE = (32, 64)
 def model_cfg():
     init_default_scope('mmseg')
     cfg = shrink(REPO / 'configs' / 'source_only' / 'source_only_minidrive.py', data={}, work_dir='unused')
-    return resolve_references(cfg).model.to_dict()
+    return resolve_references(cfg).model
 
 
 def build(cfg, count):
@@ -31,7 +31,7 @@ def sample():
 
 @pytest.mark.parametrize('plain', [False, True], ids=['training config', 'exported config'])
 def test_mean_of_probabilities(model_cfg, plain):
-    cfg = dict(model_cfg['segmentor'], data_preprocessor=dict(model_cfg['data_preprocessor'])) if plain else model_cfg
+    cfg = dict(model_cfg.segmentor, data_preprocessor=model_cfg.data_preprocessor) if plain else model_cfg
     ensemble = build(cfg, 3)
     picture = torch.randint(0, 256, (3, *SIZE), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     data = ensemble.data_preprocessor({'inputs': [picture], 'data_samples': [sample()]}, False)

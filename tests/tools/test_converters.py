@@ -22,7 +22,8 @@ def script(repo_root):
     """Function: the ``main`` of a script by name."""
 
     def load(name):
-        spec = importlib.util.spec_from_file_location(f'convert_{name}', repo_root / 'tools' / 'dataset_converters' / f'{name}.py')
+        path = repo_root / 'tools' / 'dataset_converters' / f'{name}.py'
+        spec = importlib.util.spec_from_file_location(f'convert_{name}', path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return lambda *args: module.main([str(arg) for arg in args])
@@ -121,7 +122,7 @@ def test_camvid_as_published(script, tmp_path, capsys):
     assert main(root) == 1 and '--reading exact or --reading merged' in capsys.readouterr().err
     assert main(root, '--reading', 'merged', '--check') == 0 and not (root / 'udatools').exists()
     assert main(root, '--reading', 'merged', '--split', 'train', 'val') == 0
-    assert f'use it as data_root' in capsys.readouterr().out
+    assert 'use it as data_root' in capsys.readouterr().out
     assert main(root, '--reading', 'exact', '--size', '4x3', '--out', tmp_path / 'small') == 0
     read = lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED)  # noqa: E731
     merged = root / 'udatools' / 'merged'

@@ -15,11 +15,9 @@ size just before the first step, which is coarse: blocks that the allocator keep
 import argparse
 import copy
 import json
-import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -34,6 +32,7 @@ from mmengine.structures import PixelData  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
+from udatools.engine.costs import ResidentPeak  # noqa: E402
 from udatools.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 
 CE_WEIGHTS = {'main': 1.0, 'aux': 0.1}
@@ -212,32 +211,6 @@ def measure_time(args: argparse.Namespace) -> dict[str, Any]:
     apart = max(float((ours - theirs).detach().abs().max()) for ours, theirs in pairs)
     moved = max(float((now - then).detach().abs().max()) for now, then in zip(models['reference'].parameters(), start))
     return dict(seconds=seconds, difference=apart, moved=moved, steps_taken=args.warmup + args.repeats * args.steps)
-
-
-class ResidentPeak(threading.Thread):
-    """Samples the resident size of this process (Linux) until stopped."""
-
-    def __init__(self, interval: float = 0.002) -> None:
-        super().__init__(daemon=True)
-        self.interval, self.peak, self._stop_now = interval, 0, threading.Event()
-
-    @staticmethod
-    def now() -> int:
-        """Bytes."""
-        pages = int(Path('/proc/self/statm').read_text().split()[1])
-        return pages * os.sysconf('SC_PAGE_SIZE')
-
-    def run(self) -> None:
-        """Thread body."""
-        while not self._stop_now.is_set():
-            self.peak = max(self.peak, self.now())
-            time.sleep(self.interval)
-
-    def stop(self) -> int:
-        """Returns the peak in bytes."""
-        self._stop_now.set()
-        self.join()
-        return self.peak
 
 
 def measure_memory(args: argparse.Namespace) -> dict[str, float]:

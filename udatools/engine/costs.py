@@ -5,8 +5,11 @@ The file is written when the labels of the stage are there, at every checkpoint 
 a kill adds to it; work since the last checkpoint was lost, is done again and counted once.
 """
 import json
+import os
 import resource
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +74,32 @@ def cost_record(stages_dir: Path, folder: str) -> dict[str, Any]:
         return {}
     return own | {'total': {'train_seconds': round(sum(cost['train_seconds'] for cost in costs), 2),
                             'peak_memory_bytes': max(cost['peak_memory_bytes'] for cost in costs)}}
+
+
+class ResidentPeak(threading.Thread):
+    """Samples the resident size of this process (Linux) until stopped: the peak of a part of a process's life.
+
+    Args:
+        interval (float): seconds between samples.
+    """
+
+    def __init__(self, interval: float = 0.002) -> None:
+        super().__init__(daemon=True)
+        self.interval, self.peak, self._stop_now = interval, 0, threading.Event()
+
+    @staticmethod
+    def now() -> int:
+        """Bytes."""
+        return int(Path('/proc/self/statm').read_text(encoding='utf-8').split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+    def run(self) -> None:
+        """Thread body."""
+        while not self._stop_now.is_set():
+            self.peak = max(self.peak, self.now())
+            time.sleep(self.interval)
+
+    def stop(self) -> int:
+        """The peak in bytes."""
+        self._stop_now.set()
+        self.join()
+        return self.peak

@@ -30,10 +30,10 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
     Returns:
         list[dict]: ``run``, ``method`` (the name without the ending that all share), ``stage``, ``seeds``, ``mIoU`` and ``std``
         (percent; sample standard deviation, None for one seed), ``values`` (mIoU by seed), ``IoU`` (by class, percent, mean over
-        the seeds; None for a class that no seed has), ``checkpoint`` (how it was chosen: ``last`` or a criterion), ``labelled`` (share of native target pixels, percent, mean), ``gain`` (mIoU
-        above the baseline, points), ``relative`` (percent of the reference), ``seconds`` and ``memory`` (of training, all stages
-        up to this one; bytes; means), ``time_ratio`` and ``memory_ratio`` (to the baseline). Whatever is not known for all
-        seeds of the row is None.
+        the seeds; None for a class that no seed has), ``checkpoint`` (how it was chosen: ``last`` or a criterion), ``labelled``
+        (share of native target pixels, percent, mean), ``gain`` (mIoU above the baseline, points), ``relative`` (percent of the
+        reference), ``seconds`` and ``memory`` (of training, all stages up to this one; bytes; means), ``time_ratio`` and
+        ``memory_ratio`` (to the baseline). Whatever is not known for all seeds of the row is None.
 
     Raises:
         ValueError: when the runs follow different protocols.

@@ -6,7 +6,8 @@ _adversarial = dict(type='AdversarialAlignment', name='adversarial', discriminat
 model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
     running_statistics='{cfg:running_statistics}',
-    objectives=[_supervised, _apart, dict(_adversarial, local_weight=dict(scale='{cfg:clan.scale}', epsilon='{cfg:clan.epsilon}'))])
+    objectives=[_supervised, _apart, dict(
+        _adversarial, local_weight=dict(scale='{cfg:clan.scale}', epsilon='{cfg:clan.epsilon}'))])
 clan = dict(
     weight_cosine=0.01,
     scale=40.0,  # lambda_local: of the disagreement 1 - cos(p1, p2)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crops around classes that a model hardly ever predicts (CBST, Zou et al., ECCV 2018: mining of hard samples).
 
-What is rare is read from the ``coverage.json`` of the round's pseudo-labels. The authors pick the class among the rare ones
-of the whole set and may fall back to a random crop; here it is one that the image has.
+What is rare is read from the ``coverage.json`` of the round's pseudo-labels. Of several rare classes in one image each is as
+likely, which is our reading: a large one would crowd out the others.
 """
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class PatchModesHook(Hook):
                              'both the same class set')
         path = self.out_dir / 'patch_modes.npz'
         input_hash = json_digest(dict(
-            dataset=dataset.fingerprint(), classes=classes, seed=self.seed,
+            dataset=dataset.fingerprint(), classes=classes, size=self.size, seed=self.seed,
             max_images=self.max_images, patch_size=objective.patch_size, num_clusters=objective.num_clusters))
         centres = read_modes(path, input_hash)
         if centres is None:

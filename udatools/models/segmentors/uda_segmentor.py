@@ -52,7 +52,7 @@ class UDASegmentor(BaseModel):
 
     def __init__(self, segmentor: dict, *, objectives: list[dict] | tuple[dict, ...] = (),
                  running_statistics: str = 'both', teacher: dict | None = None, mixing: dict | None = None,
-                 shared_forward: bool = False, channels_last: bool = False, compile: bool = False,
+                 shared_forward: bool = False, channels_last: bool = True, compile: bool = False,
                  data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if running_statistics not in ('both', 'target'):
