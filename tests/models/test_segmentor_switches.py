@@ -94,7 +94,8 @@ def test_shared_forward_refuses_what_it_cannot_do(build, domain_batch):
 
 @pytest.mark.parametrize('bn_mode', ['eval', 'adapt'])
 def test_channels_last_gives_the_same_numbers(build, domain_batch, bn_mode):
-    plain, last = build(bn_mode=bn_mode), build(bn_mode=bn_mode, channels_last=True)
+    plain, last = build(bn_mode=bn_mode, channels_last=False), build(bn_mode=bn_mode, channels_last=True)
+    assert plain.segmentor.backbone.layer1[0].conv1.weight.is_contiguous()
     layouts = []
     last.segmentor.backbone.layer1.register_forward_hook(
         lambda module, inputs, output: layouts.append(output.is_contiguous(memory_format=torch.channels_last)))
@@ -111,7 +112,8 @@ def test_channels_last_gives_the_same_numbers(build, domain_batch, bn_mode):
 def test_switches_work_for_the_pixel_selector(build, domain_batch):
     objectives = [dict(type='SegmentationCE', name='source', heads=dict(main=1.0, second=1.0))]
     dropout_free = dict(name='PixelSelector', dropout_ratio=1e-9, objectives=objectives)
-    plain, switched = build(**dropout_free), build(**dropout_free, shared_forward=True, channels_last=True)
+    plain = build(**dropout_free, channels_last=False)
+    switched = build(**dropout_free, shared_forward=True, channels_last=True)
     switched.load_state_dict(plain.state_dict())
     assert_same(losses_and_gradients(switched, domain_batch), losses_and_gradients(plain, domain_batch))
     assert switched.second_head.branches[0].weight.requires_grad

@@ -132,6 +132,22 @@ def test_a_transform_that_keeps_state_is_told(cfg):
         TRANSFORMS.module_dict.pop('DriftingForTest')
 
 
+def test_changes_in_place_do_not_reach_back(cfg):
+
+    def blacken(results):
+        results['img'][:] = 0
+        results['gt_seg_map'][:] = 3
+        return results
+
+    stage = browse.choose_stage(cfg, 'warmup')
+    dataset = dataset_of(cfg, stage)
+    before = browse.walk(dataset, 'source', 0)
+    dataset.source.pipeline.transforms.insert(2, blacken)
+    after = browse.walk(dataset, 'source', 0)
+    assert np.array_equal(before[1][1], after[1][1]) and np.array_equal(before[1][2], after[1][2])
+    assert after[2][0] == 'function' and not after[2][1].any() and (after[2][2] == 3).all()
+
+
 def test_pictures(cfg, tmp_path):
     stage = browse.choose_stage(cfg, 'warmup')
     written = browse.browse(cfg, stage, out=tmp_path / 'out', work_dir='nowhere', count=3, start=1, width=64)

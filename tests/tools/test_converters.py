@@ -156,8 +156,14 @@ def test_a_folder_that_cannot_be_written(script, copy, tmp_path, monkeypatch, ca
     root = copy('gta5')
     (root / 'udatools').write_text('a file is in the way')
     assert script('gta5')(root) == 1
-    error = capsys.readouterr().err
-    assert '--out' in error and '--work-dir' not in error
+    assert 'udatools' in capsys.readouterr().err
+
+    def read_only(*args, **kwargs):
+        raise PermissionError(13, 'Permission denied', str(root / 'udatools'))
+
+    monkeypatch.setattr('udatools.datasets.preparation.prepare.WorkDirLock.__enter__', read_only)
+    assert script('gta5')(root) == 1
+    assert 'folder of your own with --out' in capsys.readouterr().err
 
 
 def test_two_at_a_time_are_refused(script, copy, capsys):
@@ -165,7 +171,8 @@ def test_two_at_a_time_are_refused(script, copy, capsys):
     from udatools.engine.runner.journal import WorkDirLock
     with WorkDirLock(root / folder):
         assert script('gta5')(root) == 1
-    assert 'is in use by another run' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert 'is in use by another run' in error and '--work-dir' not in error
 
 
 @pytest.mark.slow

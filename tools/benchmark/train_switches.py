@@ -4,9 +4,9 @@
     python tools/benchmark/train_switches.py configs/{adaptsegnet/adaptsegnet,iast/iast,fda/fda}_minidrive.py \\
         --size 256x128 --batch 4 --threads 1
 
-Switches: ``shared_forward`` (source and target as one batch), ``channels_last``, ``bf16`` (autocast; on a CPU too) and
-``compile`` (torch.compile of the network). The step is the runner's, preprocessing and optimisers included, of the last stage of a config;
-images and labels are random and labels come from no file.
+Switches: ``shared_forward`` (source and target as one batch), ``contiguous`` (channels-last memory off), ``bf16`` (autocast; on
+a CPU too) and ``compile`` (torch.compile of the network). The step is the runner's, preprocessing and optimisers included, of
+the last stage of a config; images and labels are random, and no hook of the stage is run.
 
 Time: all variants of a config live in one process and take turns; medians against the plain step of the same run. A switch that
 does not work here is reported as "not available". Memory (--memory): one fresh process each, as in ``train_step.py``. Same
@@ -41,7 +41,7 @@ from udatools.engine.runner.stages import expand_stages, fill_placeholders, merg
 from udatools.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 from udatools.utils.atomic import write_json_atomic  # noqa: E402
 
-SWITCHES = ('shared_forward', 'channels_last', 'bf16', 'compile')
+SWITCHES = ('shared_forward', 'contiguous', 'bf16', 'compile')
 Batch = dict[str, dict[str, list]]
 
 
@@ -63,8 +63,10 @@ def stage_config(path: str, args: argparse.Namespace, scratch: Path) -> tuple[st
 def build(cfg: Config, args: argparse.Namespace, switch: str, *, bn_mode: str | None = None) -> torch.nn.Module:
     """The model with one switch on (``plain``: none), always with the same weights."""
     model = copy.deepcopy(cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model))
-    if switch in ('shared_forward', 'channels_last', 'compile'):
+    if switch in ('shared_forward', 'compile'):
         model[switch] = True
+    if switch == 'contiguous':
+        model['channels_last'] = False
     if switch == 'shared_forward':
         model['running_statistics'] = 'both'
     if bn_mode:
@@ -225,7 +227,8 @@ def format_table(records: Sequence[dict[str, Any]]) -> str:
         else:
             memory = f'{record["mib"] / plain[record["config"]]:.2f}' if record.get('mib') and plain[record['config']] else '-'
             apart = record.get('difference')
-            cells = [f'{record["time"]:.2f}', memory, *((f'{apart[key]:.0e}' for key in ('loss', 'gradient')) if apart else '--')]
+            numbers = [f'{apart[key]:.0e}' if apart[key] else '0' for key in ('loss', 'gradient')] if apart else ['-', '-']
+            cells = [f'{record["time"]:.2f}', memory, *numbers]
         lines.append(f'| {" | ".join([record["config"], record["stage"], record["switch"], *cells])} |')
     return '\n'.join(lines)
 

@@ -68,16 +68,16 @@ def walk(dataset: UDADataset, domain: str, counter: int) -> list[Step]:
     """
     images = dataset.domains[domain]
     steps: list[Step] = []
-    with scoped_rng(dataset.seed, 'augmentation', counter, domain):  # as UDADataset does
+    with scoped_rng(dataset.seed, 'augmentation', domain, counter):  # as UDADataset does
         results: Any = images.get_data_info(dataset.domain_index(domain, counter))
         for transform in images.pipeline.transforms:
             results = transform(results)
             if results is None:
                 raise RuntimeError(f'{type(transform).__name__} gave nothing for counter {counter} of the {domain} domain')
-            if 'img' in results:  # transforms change arrays in place, so copy
+            if 'img' in results:  # transforms change arrays in place; both conversions copy
                 label = results.get('gt_seg_map')
-                steps.append((type(transform).__name__, to_uint8(results['img'])[:, :, ::-1].copy(),
-                              None if label is None else label.astype(np.uint8).copy()))
+                steps.append((type(transform).__name__, to_uint8(results['img'])[:, :, ::-1],
+                              None if label is None else label.astype(np.uint8)))
     if not torch.equal(results['inputs'], dataset[counter]['inputs'][domain]):
         raise RuntimeError(f'counter {counter} of the {domain} domain comes out differently when it is loaded again; a transform '
                            'keeps state or draws from a generator of its own')
@@ -85,7 +85,7 @@ def walk(dataset: UDADataset, domain: str, counter: int) -> list[Step]:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Any (H, W, 3) array in 0..255 as uint8."""
+    """Any (H, W, 3) array in 0..255 as a uint8 array of its own."""
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 

@@ -127,7 +127,8 @@ class CamVid32(PairSource):
             if not (root / folder).is_dir():
                 raise DatasetLayoutError(f'CamVid32: the folder {root / folder} does not exist.\nExpected layout:\n'
                                          f'{LAYOUT.rstrip()}')
-        self.root, self.split, self.reading, self.out, self.size = root, split, reading, out, size
+        self.root, self.split, self.reading, self.size = root, split, reading, size
+        self.out: Path = out
         self.class_set = get_class_set('camvid11')
 
     def pairs(self) -> list[Pair]:

@@ -77,16 +77,17 @@ def run(parser: argparse.ArgumentParser, make_source: MakeSource | str, argv: Se
     except KeyboardInterrupt:
         print('\nstopped; the same command goes on from here' if not args.check else '\nstopped', file=sys.stderr)
         return 130
-    except OSError as error:
-        hint = '' if args.check or args.out else '\nIf the root is read-only, give a folder of your own with --out.'
-        print(f'error: {str(error).replace("--work-dir", "--out").replace(", then --resume", "")}{hint}', file=sys.stderr)
-    except (ValueError, KeyError, RuntimeError) as error:
-        print(f'error: {error.args[0] if isinstance(error, KeyError) else error}', file=sys.stderr)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        text = str(error.args[0] if isinstance(error, KeyError) else error)
+        text = text.replace('--work-dir', '--out').replace(', then --resume', '')  # what writes was made for trainings
+        if isinstance(error, PermissionError) and not args.out:
+            text += '\nIf the root is read-only, give a folder of your own with --out.'
+        print(f'error: {text}', file=sys.stderr)
     return 1
 
 
 def _run_split(args: argparse.Namespace, source: PairSource, split: str, out: Path) -> int:
-    out = getattr(source, 'out', out)
+    out = source.out or out
     folder = out / f'{split}_{"images" if args.images_only else source.class_set.name}'
     title = f'{args.root} {split}'
     if args.check:

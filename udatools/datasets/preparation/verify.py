@@ -92,10 +92,12 @@ class PairSource:
     Attributes:
         root (Path): Texts of problems name files relative to it.
         class_set (ClassSet): What labels are read as.
+        out (Path | None): Where a conversion goes.
         converts (bool): Whether :meth:`convert` writes something, so that a bad pair leaves a gap.
     """
     root: Path
     class_set: ClassSet
+    out: Path | None = None
     converts = False
 
     def pairs(self) -> list[Pair]:
