@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -80,7 +81,7 @@ def run(parser: argparse.ArgumentParser, make_source: MakeSource | str, argv: Se
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         text = str(error.args[0] if isinstance(error, KeyError) else error)
         text = text.replace('--work-dir', '--out').replace(', then --resume', '')  # what writes was made for trainings
-        if isinstance(error, PermissionError) and not args.out:
+        if getattr(error, 'errno', None) in (errno.EACCES, errno.EPERM, errno.EROFS) and not args.out:
             text += '\nIf the root is read-only, give a folder of your own with --out.'
         print(f'error: {text}', file=sys.stderr)
     return 1
