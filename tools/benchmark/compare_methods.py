@@ -31,6 +31,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--root', type=Path, default=Path('work_dirs/compare'), help='runs go to ROOT/<config>/seed_<n>')
+    parser.add_argument('--records', type=Path, metavar='DIR',
+                        help='also keeps finished runs as DIR/<config>/seed_<n>.json; while its config stays, none is repeated')
     parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time; each gets its share of the CPU threads')
     parser.add_argument('--table-only', action='store_true', help='train nothing; read what is there')
     parser.add_argument('--baseline', default='source_only', help='gain, time and memory refer to the run of this beginning')
@@ -83,7 +85,7 @@ def train_all(args: argparse.Namespace) -> list[str]:
     lock, interrupted = threading.Lock(), threading.Event()
 
     def train(config: str, seed: int) -> None:
-        if interrupted.is_set():
+        if interrupted.is_set() or recorded(config, seed, args) is not None:
             return
         work_dir = args.root / Path(config).stem / f'seed_{seed}'
         command, log = command_of(config, seed, work_dir, args), work_dir.with_suffix('.log')
@@ -102,6 +104,7 @@ def train_all(args: argparse.Namespace) -> list[str]:
                 failed.append(f'{Path(config).stem} with seed {seed}' + ('' if args.jobs == 1 else f' (see {log})'))
                 print(f'FAILED with status {status}: {failed[-1]}; the others go on', file=sys.stderr, flush=True)
             else:
+                keep_record(config, seed, args)
                 write_so_far(args)
 
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -116,15 +119,53 @@ def train_all(args: argparse.Namespace) -> list[str]:
     return failed
 
 
+def digest_of(config: str, seed: int, args: argparse.Namespace) -> str:
+    """Digest of the config as the training sees it."""
+    from mmengine.config import DictAction
+
+    from udatools.engine.cli import build_config
+    from udatools.evaluation.records import run_digest
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    options = parser.parse_args(['--cfg-options', *args.cfg_options] if args.cfg_options else []).cfg_options
+    return run_digest(build_config(config, seed=seed, select=args.select, options=options))
+
+
+def finished(config: str, seed: int, args: argparse.Namespace) -> dict | None:
+    """``results.json`` of a finished run below ROOT."""
+    path = args.root / Path(config).stem / f'seed_{seed}' / 'results.json'
+    content = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    return content if content.get('final') and content['stages'] else None
+
+
+def record_path(config: str, seed: int, args: argparse.Namespace) -> Path | None:
+    """Where a run is kept, if runs are."""
+    return args.records / Path(config).stem / f'seed_{seed}.json' if args.records else None
+
+
+def recorded(config: str, seed: int, args: argparse.Namespace) -> dict | None:
+    """The kept results of a run with this config."""
+    from udatools.evaluation.records import read_record
+    path = record_path(config, seed, args)
+    return read_record(path, digest_of(config, seed, args)) if path and path.exists() else None
+
+
+def keep_record(config: str, seed: int, args: argparse.Namespace) -> None:
+    """Keeps a finished run."""
+    from udatools.evaluation.records import write_record
+    path = record_path(config, seed, args)
+    if path and (results := finished(config, seed, args)):
+        git = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=REPO, capture_output=True, text=True)
+        write_record(path, results, digest_of(config, seed, args), git.stdout.strip())
+
+
 def load_runs(args: argparse.Namespace) -> dict[str, list[dict]]:
-    """``results.json`` of the finished runs by config name, in the order of the configs."""
+    """Results of the finished runs by config name, in the order of the configs: of this machine, or else recorded."""
     runs: dict[str, list[dict]] = {}
     for config in args.configs:
         for seed in args.seeds:
-            path = args.root / Path(config).stem / f'seed_{seed}' / 'results.json'
-            content = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
-            if content.get('final') and content['stages']:
-                runs.setdefault(Path(config).stem, []).append(content)
+            if results := finished(config, seed, args) or recorded(config, seed, args):
+                runs.setdefault(Path(config).stem, []).append(results)
     return runs
 
 
