@@ -109,6 +109,16 @@ def test_channels_last_gives_the_same_numbers(build, domain_batch, bn_mode):
     torch.testing.assert_close(last.eval().predict_prob(image, (40, 80)), plain.eval().predict_prob(image, (40, 80)))
 
 
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_kept_logits_expand_to_the_same_bits(build, channels_last):
+    model = build(channels_last=channels_last).eval()
+    torch.nn.init.normal_(model.decode_head.branches[0].weight, std=3.0)
+    image = torch.randn(1, 3, 128, 256)
+    kept = model.infer_logits(image)
+    kept = torch.from_numpy(kept.contiguous().numpy().copy())
+    assert torch.equal(model.expand_logits(kept, (128, 256), (256, 512)), model.predict_prob(image, (256, 512)))
+
+
 def test_switches_work_for_the_pixel_selector(build, domain_batch):
     objectives = [dict(type='SegmentationCE', name='source', heads=dict(main=1.0, second=1.0))]
     dropout_free = dict(name='PixelSelector', dropout_ratio=1e-9, objectives=objectives)

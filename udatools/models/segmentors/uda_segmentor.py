@@ -205,8 +205,11 @@ class UDASegmentor(BaseModel):
         return self.expand_logits(head(features), input_size, size)
 
     def expand_logits(self, logits: Tensor, input_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """The cheap half: upsampling to the input, then to ``size``, and softmax; float32 (B, C, H, W)."""
-        logits = self.upsample(logits, input_size)
+        """The cheap half: upsampling to the input, then to ``size``, and softmax; float32 (B, C, H, W).
+
+        From contiguous logits, as they are when they come from disk: the last bits depend on the layout.
+        """
+        logits = self.upsample(logits.contiguous(), input_size)
         if tuple(size) != tuple(input_size):
             logits = self.upsample(logits, size)
         return logits.float().softmax(1)
