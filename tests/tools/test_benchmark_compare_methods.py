@@ -95,3 +95,19 @@ def test_bad_arguments_are_refused(tool, capsys):
 def test_results_are_json(tool, tmp_path):
     tool.main(['a.py', '--seeds', '0', '--root', str(tmp_path / 'runs')])
     assert json.loads((tmp_path / 'runs' / 'a' / 'seed_0' / 'results.json').read_text())['final']
+
+
+def test_a_recorded_run_is_not_repeated_while_its_config_stays(tool, tmp_path, capsys, repo_root):
+    config = str(repo_root / 'configs' / 'source_only' / 'source_only_minidrive.py')
+    records = tmp_path / 'records'
+    command = [config, '--seeds', '0', '--records', str(records)]
+    assert tool.main([*command, '--root', str(tmp_path / 'first')]) == 0
+    assert json.loads((records / 'source_only_minidrive' / 'seed_0.json').read_text())['results']['seed'] == 0
+    capsys.readouterr()
+
+    assert tool.main([*command, '--root', str(tmp_path / 'elsewhere')]) == 0
+    assert not (tmp_path / 'elsewhere' / 'order.txt').exists()
+    assert '| source_only_minidrive | 1 | 210.0 |' in capsys.readouterr().out
+
+    assert tool.main([*command, '--root', str(tmp_path / 'changed'), '--cfg-options', 'iters.train=7']) == 0
+    assert len(order_of(tmp_path / 'changed')) == 1
