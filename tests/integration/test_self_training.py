@@ -55,7 +55,8 @@ def test_class_balanced_rounds(name):
     stages = stages_of(name)
     hooks = [stages[stage].custom_hooks[0] for stage in ROUNDS]
     assert [PSEUDO_LABEL_POLICIES.build(hook.policy).portion for hook in hooks] == [0.2, 0.25, 0.3]
-    assert all(hook.views == dict(scales=[0.9], flip=True) for hook in hooks)
+    scale = 0.9 if name.endswith('cs') else 1.0  # the small networks are trained at one scale
+    assert all(hook.views == dict(scales=[scale], flip=True) for hook in hooks)
     assert [hook.out_dir for hook in hooks] == [f'<work_dir>/pseudo_labels/round_{k}' for k in (1, 2, 3)]
     for stage, hook in zip(ROUNDS, hooks):
         data = stages[stage].train_dataloader.dataset

@@ -1,4 +1,6 @@
 # Small real images for methods that train in rounds on pseudo-labels, see minidrive_rounds.py.
 _base_ = './small_real.py'
-iters = dict(source_start=420, warmup_start=270, round=60)
-stage_overrides = dict(main={'optim_wrapper.segmentor.optimizer.lr': 4e-4})
+iters = dict(source_start=420, source=100, warmup_start=320, round=60)
+stage_overrides = dict(
+    source={'train_dataloader.dataset.target': '{cfg:target_train}'},
+    main={'optim_wrapper.segmentor.optimizer.lr': 4e-4})
