@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from shrink import CONFIGS, REPO, config_id, shrink
 
 import udatools  # noqa: F401
+from udatools.engine.cli import dry_run
 from udatools.engine.runner import StagedRunner
 from udatools.engine.runner.stages import expand_stages, fill_placeholders, merge_stage_config
 from udatools.models.segmentors import DomainBatch, UDABatch
@@ -148,3 +149,9 @@ def test_each_round_is_labelled_by_the_round_before(name, tiny_data, tmp_path):
                           for stage in ROUNDS[:0:-1])
         teacher = {key.removeprefix('teacher.'): value for key, value in last.items() if key.startswith('teacher.')}
         assert teacher and all(torch.equal(value, previous[key]) for key, value in teacher.items())
+
+
+def test_dry_run_knows_the_round(tiny_data, tmp_path, capsys):
+    cfg = shrink(REPO / 'configs' / 'cbst' / 'cbst_gta2cs.py', data=tiny_data, work_dir=tmp_path)
+    assert dry_run(cfg) == 0
+    assert 'source: 1 images' in capsys.readouterr().out  # 3.5 % of three, at least one

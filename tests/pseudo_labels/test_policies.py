@@ -46,7 +46,7 @@ def test_a_portion_above_the_maximum_stays():
 
 
 @pytest.mark.parametrize('arguments', [dict(portion=0), dict(portion=1.1), dict(maximum=0), dict(step=-0.1), dict(stride=0),
-                                       dict(round=0), dict(cap=0), dict(cap=1.5)])
+                                       dict(round=0)])
 def test_class_balanced_values_outside_their_range_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ClassBalancedPolicy(**arguments)
@@ -60,14 +60,13 @@ def test_class_balanced_counts_every_fourth_pixel_in_raster_order():
     assert histogram.classes.tolist() == [0, 4, 8, 12] and policy.needs_whole_set
 
 
-def test_cap_lowers_thresholds_only():
+def test_thresholds_by_hand():
     label, confidence = np.array([0, 0, 1, 1], np.uint8), np.array([0.95, 0.95, 0.5, 0.6], np.float16)
     histogram = class_histogram(label, confidence, 3)
     assert ClassBalancedPolicy(0.5).fit(histogram, 3).tolist() == [float(np.float16(0.95)), float(np.float16(0.6)), 1.0]
-    assert ClassBalancedPolicy(0.5, cap=0.9).fit(histogram, 3).tolist() == [0.9, float(np.float16(0.6)), 0.9]
 
 
 def test_class_balanced_settings_follow_what_the_labels_depend_on():
-    settings = [ClassBalancedPolicy(**kwargs).settings() for kwargs in ({}, dict(round=2), dict(stride=1), dict(cap=0.9))]
-    assert len({str(each) for each in settings}) == 4
+    settings = [ClassBalancedPolicy(**kwargs).settings() for kwargs in ({}, dict(round=2), dict(stride=1))]
+    assert len({str(each) for each in settings}) == 3
     assert ClassBalancedPolicy(0.25).settings() == ClassBalancedPolicy(round=2).settings()

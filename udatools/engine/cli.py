@@ -22,7 +22,7 @@ from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
 from udatools.engine.runner.distributed import cpu_model_wrapper, init_distributed
 from udatools.engine.runner.journal import Journal, JournalError, WorkDirInUseError
 from udatools.engine.runner.selection import CheckpointSelection
-from udatools.engine.runner.stages import expand_stages, merge_stage_config, resolve_references
+from udatools.engine.runner.stages import expand_stages, fill_placeholders, merge_stage_config, resolve_references
 from udatools.evaluation.model_selection import ORACLE_NOTE
 from udatools.models.backbones.weights import WeightsUnavailableError
 from udatools.registry import DATASETS, MODELS
@@ -198,12 +198,16 @@ def dry_run(cfg: Config) -> int:
     sets = {'source': loader.get('source') or first.train_dataloader['dataset'].get('source'), 'target': loader.get('target'),
             'validation': (first.get('val_dataloader') or {}).get('dataset')}
     metainfo: dict[str, dict] = {}
+
+    def placeholder(name: str) -> str:
+        return str(stages[-1].round) if name == 'round' else f'{{{name}}}'
+
     for name, dataset in sets.items():
         if dataset is None:
             continue
         try:
             cfg_without_labels = {key: value for key, value in dataset.items() if key != 'label_dir'}
-            built = DATASETS.build(cfg_without_labels)
+            built = DATASETS.build(fill_placeholders(cfg_without_labels, placeholder))
             metainfo[name] = built.metainfo
             print(f'{name}: {_one_line(built.describe())}')
         except (OSError, ValueError, KeyError) as error:

@@ -133,8 +133,6 @@ class ClassBalancedPolicy(PseudoLabelPolicy):
         step (float): added with each further round, >= 0.
         maximum (float): the portion never exceeds it, in (0, 1].
         stride (int): distance of the counted pixels.
-        cap (float, optional): thresholds above it become it, in (0, 1]; FDA's multi-band transfer: 0.9, with
-            ``portion=0.66``.
         round (int): which round this is, from 1.
 
     Raises:
@@ -149,7 +147,6 @@ class ClassBalancedPolicy(PseudoLabelPolicy):
                  step: float = 0.05,
                  maximum: float = 0.5,
                  stride: int = 4,
-                 cap: float | None = None,
                  round: int = 1) -> None:
         stride, number = int(stride), int(round)
         if not 0.0 < portion <= 1.0 or not 0.0 < maximum <= 1.0 or step < 0.0:
@@ -157,11 +154,9 @@ class ClassBalancedPolicy(PseudoLabelPolicy):
                              'expected portion and maximum in (0, 1], step >= 0')
         if stride < 1 or number < 1:
             raise ValueError(f'stride={stride}, round={number}; expected at least 1 each, rounds are counted from 1')
-        if cap is not None and not 0.0 < cap <= 1.0:
-            raise ValueError(f'cap is {cap}; expected a threshold in (0, 1], or None for none')
         # Ten decimals: 0.2 + 2 * 0.05 is 0.30000000000000004 in double precision.
         self.portion = float(np.round(min(portion + step * (number - 1), max(portion, maximum)), 10))
-        self.stride, self.cap = stride, cap
+        self.stride = stride
 
     def initial_thresholds(self, num_classes: int) -> np.ndarray:
         """1 for every class: nothing is kept before :meth:`fit`."""
@@ -173,9 +168,8 @@ class ClassBalancedPolicy(PseudoLabelPolicy):
         return class_histogram(label[::self.stride], confidence[::self.stride], num_classes)
 
     def fit(self, histogram: SparseHistogram, num_classes: int) -> np.ndarray:
-        """The threshold of each class, at most ``cap``."""
-        theta = class_balanced_thresholds(histogram, num_classes, self.portion)
-        return theta if self.cap is None else np.minimum(theta, self.cap)
+        """The threshold of each class."""
+        return class_balanced_thresholds(histogram, num_classes, self.portion)
 
     def label(self, prob_chw: Tensor, winner: WinningPrediction, theta: np.ndarray) -> PseudoLabel:
         """The class of the largest ratio, where that ratio is at least 1; ``winner`` is not used."""
@@ -183,4 +177,4 @@ class ClassBalancedPolicy(PseudoLabelPolicy):
 
     def settings(self) -> dict[str, Any]:
         """Type and numbers of this round."""
-        return dict(type=type(self).__name__, portion=self.portion, stride=self.stride, cap=self.cap)
+        return dict(type=type(self).__name__, portion=self.portion, stride=self.stride)
