@@ -60,3 +60,9 @@ def test_settings_tell_it_from_class_balanced():
     assert policy.settings() == dict(type='TopPortionPolicy', portion=0.66, stride=1, cap=0.9)
     with pytest.raises(ValueError, match='portion=1.2'):
         PSEUDO_LABEL_POLICIES.build(dict(type='TopPortionPolicy', portion=1.2))
+
+
+@pytest.mark.parametrize('cap', [0, 1.5])
+def test_a_cap_outside_its_range_is_refused(cap):
+    with pytest.raises(ValueError, match=f'cap is {cap}'):
+        PSEUDO_LABEL_POLICIES.build(dict(type='TopPortionPolicy', cap=cap))
