@@ -46,9 +46,9 @@ def test_views_are_averaged(images, model, scales, flip):
     predictor = ImagePredictor([model], images, scales=scales, flip=flip)
     views = [literal_view(model, images, 1, scale, flipped) for scale in scales for flipped in (False, True)[:1 + flip]]
     prob = predictor.expand(predictor.infer(1))
-    torch.testing.assert_close(prob, torch.stack(views).mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(prob, torch.stack(views).mean(0), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(prob.sum(0), torch.ones(24, 40))
-    assert not torch.allclose(prob, literal_view(model, images, 1, 1, False), atol=1e-4)
+    assert not torch.allclose(prob, literal_view(model, images, 1, 1, False), atol=1e-2)
     assert torch.equal(prob, predictor.expand(predictor.infer(1)))
 
 

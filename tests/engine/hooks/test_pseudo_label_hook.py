@@ -58,7 +58,7 @@ def test_the_time_in_a_checkpoint_file_does_not_matter(setup, tmp_path, monkeypa
 
 @pytest.mark.parametrize('changes', [dict(views=dict(scales=[0.9])), dict(views=dict(flip=True)), dict(checkpoint='other'),
                                      dict(policy=dict(type='ClassBalancedPolicy')),
-                                     dict(policy=dict(type='ClassBalancedPolicy', cap=0.9))])
+                                     dict(policy=dict(type='ClassBalancedPolicy', portion=0.3))])
 def test_views_checkpoints_and_policy_are_inputs(setup, tmp_path, monkeypatch, changes):
     hook = build(setup, tmp_path / 'out')
     hook.before_train(setup.runner)
