@@ -8,8 +8,9 @@ from udatools.evaluation.comparison import comparison_rows, format_classes, form
 def result(seed, protocol='p', cost=None, iou=None, **stages):
     return {'seed': seed, 'protocol': protocol, 'stages': [
         {'name': name, 'metrics': {'mIoU': value, 'IoU': iou or {}}, 'labelled': {'portion': share},
-         'cost': {} if cost is None else {'device': cost[2], 'train_seconds': 1.0, 'peak_memory_bytes': 1,
-                                          'total': {'train_seconds': cost[0], 'peak_memory_bytes': cost[1]}}}
+         'cost': {} if cost is None else {
+             'device': cost[2], 'train_seconds': 1.0, 'processor_seconds': 1.0, 'peak_memory_bytes': 1,
+             'total': {'train_seconds': cost[0], 'processor_seconds': cost[0] ** 2, 'peak_memory_bytes': cost[1]}}}
         for name, (value, share) in stages.items()]}
 
 
@@ -41,7 +42,7 @@ def test_last_stage_is_the_default():
 
 def test_costs_are_ratios_to_the_baseline_of_the_same_seed():
     spl, source_only, supervised = comparison_rows(RUNS)
-    assert spl['time_ratio'] == pytest.approx((3.0 + 1.5) / 2)
+    assert spl['time_ratio'] == pytest.approx((900 / 100 + 900 / 400) / 2)  # on a CPU the time of its processors
     assert spl['memory_ratio'] == pytest.approx((1.0 + 3.0) / 2)
     assert (source_only['time_ratio'], source_only['memory_ratio']) == (1.0, 1.0)
     assert (spl['seconds'], spl['memory']) == (30.0, 250.0)
@@ -52,12 +53,15 @@ def test_costs_of_two_devices_are_not_compared():
     runs = {'a_x': [result(0, train=(1.0, 0.0), cost=(5.0, 5, 'H200'))],
             'source_only_x': [result(0, train=(1.0, 0.0), cost=(9.0, 5, 'cpu'))]}
     assert comparison_rows(runs)[0]['time_ratio'] is None and comparison_rows(runs)[0]['seconds'] == 5.0
+    runs['source_only_x'][0]['stages'][0]['cost']['device'] = 'H200'
+    assert comparison_rows(runs)[0]['time_ratio'] == pytest.approx(5 / 9)  # on a GPU that on the wall
 
 
 def test_a_seed_without_baseline_leaves_no_gain():
     runs = dict(RUNS, supervised_x=RUNS['supervised_x'][:1], source_only_x=RUNS['source_only_x'][:1])
     spl = comparison_rows(runs)[0]
-    assert (spl['gain'], spl['relative'], spl['time_ratio']) == (None, None, None)
+    assert (spl['gain'], spl['relative']) == (None, None)
+    assert spl['time_ratio'] == 900 / 100  # of the seed that has both
 
 
 def test_one_seed_has_no_deviation_and_no_reference_no_ratio():
@@ -72,8 +76,8 @@ def test_markdown_forms():
     assert full[:3] == [
         '| method | seeds | mIoU | by seed | gain | labelled pixels | time | memory | of supervised |',
         '|---|---|---|---|---|---|---|---|---|',
-        '| spl | 2 | 46.5 ± 2.1 | 48.0 / 45.0 | +24.5 | 2.20 % | ×2.25 | ×2.00 | 85.5 % |']
-    assert compact[2] == '| spl | 46.5 ± 2.1 | +24.5 | 2.20 % | ×2.25 | ×2.00 | 85.5 % |'
+        '| spl | 2 | 46.5 ± 2.1 | 48.0 / 45.0 | +24.5 | 2.20 % | ×5.62 | ×2.00 | 85.5 % |']
+    assert compact[2] == '| spl | 46.5 ± 2.1 | +24.5 | 2.20 % | ×5.62 | ×2.00 | 85.5 % |'
     absolute = format_markdown(rows, absolute=True, stages=True).splitlines()
     assert 'training time | peak memory' in absolute[0]
     assert '| spl | main | 2 |' in absolute[2] and '| 30 s | 0 MiB |' in absolute[2]

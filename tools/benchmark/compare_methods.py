@@ -8,7 +8,8 @@
 Finished runs are kept and unfinished ones go on, so the command can be repeated. All configs of a seed come before the next
 seed; ROOT/comparison.md holds the table of what is finished so far. The last stage of a run counts; nothing is chosen by
 looking at target labels unless --select names a criterion that does. Times and memory are ratios to source-only of this very
-command: training with its labelling passes, without evaluation.
+command: training with its labelling passes, without evaluation; on a CPU the time that its processors spent, so that
+trainings beside it do not count.
 """
 import argparse
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stage cost: seconds of training and the largest memory, in one small file beside its checkpoints.
+"""What a stage cost: seconds of training by two clocks and the largest memory, in one small file beside its checkpoints.
 
 The file is written when the labels of the stage are there, at every checkpoint and at the end. A stage that goes on after
 a kill adds to it; work since the last checkpoint was lost, is done again and counted once.
@@ -40,19 +40,27 @@ def device_name() -> str:
 
 
 def read_cost(stage_dir: Path) -> dict[str, Any]:
-    """``train_seconds``, ``peak_memory_bytes``, ``device`` of one stage; empty without a readable file."""
+    """``train_seconds``, ``processor_seconds``, ``peak_memory_bytes``, ``device`` of one stage; empty without a readable file."""
     try:
         cost = json.loads((stage_dir / FILE).read_text(encoding='utf-8'))
-        return {'train_seconds': float(cost['train_seconds']), 'peak_memory_bytes': int(cost['peak_memory_bytes']),
-                'device': str(cost['device'])}
+        return {'train_seconds': float(cost['train_seconds']), 'processor_seconds': float(cost['processor_seconds']),
+                'peak_memory_bytes': int(cost['peak_memory_bytes']), 'device': str(cost['device'])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def write_cost(stage_dir: Path, *, train_seconds: float, peak_memory: int) -> None:
-    """Atomic write."""
-    write_json_atomic(stage_dir / FILE, {'train_seconds': round(train_seconds, 2), 'peak_memory_bytes': peak_memory,
-                                         'device': device_name()})
+def write_cost(stage_dir: Path, *, train_seconds: float, processor_seconds: float, peak_memory: int) -> None:
+    """Atomic write.
+
+    Args:
+        stage_dir (Path): folder of the stage.
+        train_seconds (float): on the wall.
+        processor_seconds (float): of this process on all processors, its data-loading workers left out.
+        peak_memory (int): bytes.
+    """
+    write_json_atomic(stage_dir / FILE, {
+        'train_seconds': round(train_seconds, 2), 'processor_seconds': round(processor_seconds, 2),
+        'peak_memory_bytes': peak_memory, 'device': device_name()})
 
 
 def cost_record(stages_dir: Path, folder: str) -> dict[str, Any]:
@@ -63,8 +71,7 @@ def cost_record(stages_dir: Path, folder: str) -> dict[str, Any]:
         folder (str): of the stage, ``NN_name``.
 
     Returns:
-        dict: ``train_seconds``, ``peak_memory_bytes``, ``device``, ``total`` (``train_seconds``, ``peak_memory_bytes``); empty
-        where a stage was trained before costs were written.
+        dict: as :func:`read_cost`, and ``total`` with all but the device; empty where a stage has no readable cost.
     """
     index = int(folder.split('_')[0])
     folders = [path for path in stages_dir.glob('[0-9]*_*') if path.is_dir() and int(path.name.split('_')[0]) <= index]
@@ -72,8 +79,8 @@ def cost_record(stages_dir: Path, folder: str) -> dict[str, Any]:
     own = read_cost(stages_dir / folder)
     if not own or not all(costs):
         return {}
-    return own | {'total': {'train_seconds': round(sum(cost['train_seconds'] for cost in costs), 2),
-                            'peak_memory_bytes': max(cost['peak_memory_bytes'] for cost in costs)}}
+    seconds = {name: round(sum(cost[name] for cost in costs), 2) for name in ('train_seconds', 'processor_seconds')}
+    return own | {'total': seconds | {'peak_memory_bytes': max(cost['peak_memory_bytes'] for cost in costs)}}
 
 
 class ResidentPeak(threading.Thread):

@@ -33,7 +33,8 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
         the seeds; None for a class that no seed has), ``checkpoint`` (how it was chosen: ``last`` or a criterion), ``labelled``
         (share of native target pixels, percent, mean), ``gain`` (mIoU above the baseline, points), ``relative`` (percent of the
         reference), ``seconds`` and ``memory`` (of training, all stages up to this one; bytes; means), ``time_ratio`` and
-        ``memory_ratio`` (to the baseline). Whatever is not known for all seeds of the row is None.
+        ``memory_ratio`` (to the baseline; on a CPU the time of the processors, which others on the machine do not change).
+        Gains and shares that are not known for all seeds of the row are None; costs are means over the seeds that have them.
 
     Raises:
         ValueError: when the runs follow different protocols.
@@ -66,20 +67,20 @@ def _last_records(runs: Runs, start: str) -> dict[int, Record]:
 def _summary(records: Mapping[int, Record], hundred: Mapping[int, Record], zero: Mapping[int, Record]) -> Row:
     values = {seed: _miou(record) for seed, record in records.items()}
 
-    def paired(others: Mapping[int, Record], rule: Callable[[Record, Record], float | None]) -> float | None:
-        return _mean(rule(record, others[seed]) if seed in others else None for seed, record in records.items())
+    def paired(others: Mapping[int, Record], rule: Callable[[Record, Record], float | None]) -> list[float | None]:
+        return [rule(record, others[seed]) if seed in others else None for seed, record in records.items()]
 
     return {
         'seeds': len(values), 'values': values, 'mIoU': statistics.mean(values.values()),
         'std': statistics.stdev(values.values()) if len(values) > 1 else None, 'IoU': _mean_by_class(list(records.values())),
         'checkpoint': ', '.join(sorted({_choice(record) for record in records.values()})),
         'labelled': 100 * statistics.mean(record['labelled']['portion'] for record in records.values()),
-        'gain': paired(zero, lambda own, other: _miou(own) - _miou(other)),
-        'relative': paired(hundred, lambda own, other: 100 * _miou(own) / _miou(other) if _miou(other) else None),
-        'seconds': _mean(_cost(record, 'train_seconds') for record in records.values()),
-        'memory': _mean(_cost(record, 'peak_memory_bytes') for record in records.values()),
-        'time_ratio': paired(zero, lambda own, other: _cost_ratio(own, other, 'train_seconds')),
-        'memory_ratio': paired(zero, lambda own, other: _cost_ratio(own, other, 'peak_memory_bytes')),
+        'gain': _mean(paired(zero, lambda own, other: _miou(own) - _miou(other))),
+        'relative': _mean(paired(hundred, lambda own, other: 100 * _miou(own) / _miou(other) if _miou(other) else None)),
+        'seconds': _mean_of_known(_cost(record, 'train_seconds') for record in records.values()),
+        'memory': _mean_of_known(_cost(record, 'peak_memory_bytes') for record in records.values()),
+        'time_ratio': _mean_of_known(paired(zero, lambda own, other: _cost_ratio(own, other, _clock(own)))),
+        'memory_ratio': _mean_of_known(paired(zero, lambda own, other: _cost_ratio(own, other, 'peak_memory_bytes'))),
     }
 
 
@@ -87,6 +88,12 @@ def _mean(values: Iterable[float | None]) -> float | None:
     """None as soon as one value is."""
     known = list(values)
     return None if not known or None in known else statistics.mean(value for value in known if value is not None)
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    """None when none is known."""
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
 
 
 def _mean_by_class(records: Sequence[Record]) -> dict[str, float | None]:
@@ -110,6 +117,10 @@ def _choice(record: Record) -> str:
 def _cost(record: Record, key: str) -> float | None:
     """Of all stages up to this one; None for runs that were made before costs were written."""
     return ((record.get('cost') or {}).get('total') or {}).get(key)
+
+
+def _clock(record: Record) -> str:
+    return 'processor_seconds' if (record.get('cost') or {}).get('device') == 'cpu' else 'train_seconds'
 
 
 def _cost_ratio(own: Record, other: Record, key: str) -> float | None:
