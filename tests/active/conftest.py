@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from udatools.active import Answer, GroundTruthOracle, LabORSPLSelector, ask_round
-from udatools.active.campaign import RoundPlan, TargetSet
 from udatools.active.request import RequestItem, class_table, number_regions, region_digest, write_mask, write_request
+from udatools.active.round_plan import RoundPlan, TargetSet
 
 HEIGHT, WIDTH, CLASSES = 12, 17, ('road', 'car', 'sky')
 KEYS = [f'city_{c}/frame_{i}' for c, i in (('b', 0), ('a', 1), ('a', 0), ('c', 0), ('b', 1))]

@@ -11,7 +11,8 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from udatools.active.budget import Budget
-from udatools.active.campaign import RoundPlan, TargetSet, ask_round
+from udatools.active.campaign import ask_round
+from udatools.active.round_plan import RoundPlan, TargetSet
 from udatools.engine.inference import TargetImages, predict_pair, predict_prob
 from udatools.ops.digests import state_dict_digest
 from udatools.registry import ANNOTATORS, HOOKS, SELECTORS

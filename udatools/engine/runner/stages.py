@@ -146,6 +146,21 @@ def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
     return value
 
 
+def has_placeholder(cfg: Config) -> bool:
+    """Whether what affects a stage's numbers names files of its run: its work directory, or checkpoints of other stages."""
+    relevant = {key: value for key, value in cfg.to_dict().items() if key in RELEVANT}
+    return bool(re.search(r'\{(work_dir|checkpoint:)', json.dumps(relevant, default=str)))
+
+
+def starting_stage(stages: list[Stage], stage: Stage) -> Stage | None:
+    """The stage whose weights this one starts from: the newest of the first kind in ``init`` that comes before it."""
+    for kind in stage.init:
+        for earlier in reversed(stages[:stage.index]):
+            if earlier.kind == kind:
+                return earlier
+    return None
+
+
 def merge_stage_config(base: Config, stage: Stage) -> Config:
     """The base config without the plan of stages, the stage's overrides merged in, references resolved.
 
