@@ -7,6 +7,7 @@ import pprint
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
@@ -162,7 +163,19 @@ def merge_stage_config(base: Config, stage: Stage) -> Config:
     return resolve_references(cfg)
 
 
+def machine_independent(value: Any) -> Any:
+    """A nested config in which absolute paths count by their last part only: a run may go on on another machine, where the
+    data lies elsewhere. Relative paths are kept: they say which data."""
+    if isinstance(value, str):
+        return PurePath(value).name if PurePath(value).is_absolute() else value
+    if isinstance(value, dict):
+        return {key: machine_independent(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [machine_independent(item) for item in value]
+    return value
+
+
 def config_digest(cfg: Config) -> str:
     """SHA-256 of what affects a stage's numbers; paths below the work directory are still placeholders."""
-    relevant = {key: value for key, value in cfg.to_dict().items() if key in RELEVANT}
+    relevant = {key: machine_independent(value) for key, value in cfg.to_dict().items() if key in RELEVANT}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
