@@ -24,6 +24,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--select', metavar='CRITERION',
                         help='how the checkpoint of the last stage is chosen: last (default), or without target labels entropy, '
                         'consistency, density; target_miou looks at target labels (docs/model_selection.md)')
+    parser.add_argument('--stage-store', metavar='DIR', help='folder of finished stages that several runs share: a stage that '
+                        'another run has trained with the same config, seed and code is taken over')
     parser.add_argument('--dry-run', action='store_true', help='print config, stages, data and parameters, then stop')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
@@ -45,6 +47,8 @@ def main() -> int:
     try:
         cfg = build_config(args.config, work_dir=args.work_dir, resume=args.resume, amp=args.amp, seed=args.seed,
                            select=args.select, options=args.cfg_options, launcher=args.launcher)
+        if args.stage_store:
+            cfg.stage_store = args.stage_store
         if args.dry_run:
             return dry_run(cfg)
         runner = StagedRunner.from_cfg(cfg)

@@ -152,6 +152,29 @@ def test_missing_domain_missing_labels_and_unknown_heads_are_named(segmentor_cfg
         objective(UDABatch(target=part), None)
 
 
+def test_class_weights_multiply_the_terms_of_their_class(segmentor_cfg):
+    logits, label = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
+    label[0, 0] = 255
+    part = DomainBatch(inputs=torch.zeros(2, 3, 4, 5), label=label, features=(), logits={'main': logits})
+    build = lambda **kwargs: MODELS.build(dict(type='UDASegmentor', segmentor=segmentor_cfg, objectives=[  # noqa: E731
+        dict(type='SegmentationCE', name='s', **kwargs)]))
+    model = build(class_weight=[2.0, 0.0, 0.5])
+    expected, pixels = 0.0, 0
+    for image, truth in zip(logits.double().log_softmax(1), label):
+        for y, x in (truth != 255).nonzero().tolist():
+            expected -= (2.0, 0.0, 0.5)[truth[y, x]] * float(image[truth[y, x], y, x])
+            pixels += 1
+    assert float(model.objectives['s'](UDABatch(source=part), None)['loss_main']) == pytest.approx(expected / pixels, rel=1e-5)
+    part.weight = torch.full((2, 4, 5), 3.0)
+    tripled = model.objectives['s'](UDABatch(source=part), None)['loss_main']
+    assert float(tripled) == pytest.approx(3 * expected / pixels, rel=1e-5)
+    assert not any('class_weight' in key for key in model.state_dict())  # a setting, not a weight
+    with pytest.raises(ValueError, match='2 class weights, the model 3 classes'):
+        build(class_weight=[1.0, 1.0]).objectives['s'](UDABatch(source=part), None)
+    with pytest.raises(ValueError, match='number >= 0 a class'):
+        build(class_weight=[1.0, -1.0, 1.0])
+
+
 def test_objective_names_are_unique_and_never_contain_loss(segmentor_cfg):
     twice = [dict(type='SegmentationCE'), dict(type='SegmentationCE', domain='target')]
     with pytest.raises(ValueError, match="two objectives are called 'SegmentationCE'"):

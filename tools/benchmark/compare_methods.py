@@ -34,6 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--root', type=Path, default=Path('work_dirs/compare'), help='runs go to ROOT/<config>/seed_<n>')
     parser.add_argument('--records', type=Path, metavar='DIR',
                         help='also keeps finished runs as DIR/<config>/seed_<n>.json; while its config stays, none is repeated')
+    parser.add_argument('--stage-store', type=Path, metavar='DIR',
+                        help='stages that several runs begin with are trained once and kept here; tables and times stay the same')
     parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time; each gets its share of the CPU threads')
     parser.add_argument('--table-only', action='store_true', help='train nothing; read what is there')
     parser.add_argument('--baseline', default='source_only', help='gain, time and memory refer to the run of this beginning')
@@ -71,6 +73,8 @@ def command_of(config: str, seed: int, work_dir: Path, args: argparse.Namespace)
     command += ['--work-dir', str(work_dir), '--seed', str(seed), '--resume']
     if args.select:
         command += ['--select', args.select]
+    if args.stage_store:
+        command += ['--stage-store', str(args.stage_store)]
     if args.cfg_options:
         command += ['--cfg-options', *args.cfg_options]
     return command

@@ -31,7 +31,7 @@ def global_pixel_count(count: Tensor) -> Tensor:
 
 
 def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int = 255, *,
-                               pixel_weight: Tensor | None = None) -> Tensor:
+                               pixel_weight: Tensor | None = None, class_weight: Tensor | None = None) -> Tensor:
     r"""Cross-entropy averaged over the labelled pixels of the global batch.
 
     .. math:: L = -\frac{1}{|\{i: y_i \ne 255\}|} \sum_{i: y_i \ne 255} \log p_i(y_i)
@@ -41,6 +41,7 @@ def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int 
         label (Tensor): int64, (B, H, W), 0..C-1, ``ignore_index`` = not labelled.
         ignore_index (int): the value that is left out.
         pixel_weight (Tensor, optional): float, (B, H, W), factor of each pixel's term; the mean is over pixels all the same.
+        class_weight (Tensor, optional): float32, (C,), factor of the terms of each class, likewise.
 
     Returns:
         Tensor: scalar, 0 with a zero gradient where nothing is labelled.
@@ -57,9 +58,10 @@ def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int 
         raise ValueError(f'logits {tuple(logits.shape)} and label {tuple(label.shape)} do not describe the same pixels; '
                          'expected (B, C, H, W) and (B, H, W): upsample the logits to the label first')
     if pixel_weight is None:
-        total = F.cross_entropy(logits.float(), label, ignore_index=ignore_index, reduction='sum')
+        total = F.cross_entropy(logits.float(), label, class_weight, ignore_index=ignore_index, reduction='sum')
     else:
-        total = (F.cross_entropy(logits.float(), label, ignore_index=ignore_index, reduction='none') * pixel_weight).sum()
+        total = (F.cross_entropy(logits.float(), label, class_weight, ignore_index=ignore_index, reduction='none')
+                 * pixel_weight).sum()
     return total / global_pixel_count((label != ignore_index).sum())
 
 

@@ -7,10 +7,11 @@ uninterrupted run.
 """
 import time
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import barrier
+from mmengine.dist import barrier, get_world_size
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 
@@ -28,6 +29,7 @@ from .distributed import cpu_model_wrapper, init_distributed, on_main
 from .journal import DONE, RUNNING, WAITING, Journal, JournalError, WorkDirLock
 from .selection import CheckpointSelection
 from .stage_runner import StageRunner
+from .stage_store import StageStore, stage_keys
 from .stages import (
     Stage,
     StageConfig,
@@ -46,7 +48,8 @@ class StagedRunner:
 
     Args:
         cfg (Config): base config with ``stages`` (without: one stage ``train``), ``work_dir``, ``randomness.seed`` and
-            ``select``: how the checkpoint of the last evaluated stage is chosen, by default it is the last.
+            ``select``: how the checkpoint of the last evaluated stage is chosen, by default it is the last. ``stage_store``
+            (a folder, optional) keeps finished stages for other runs that begin alike, and takes over theirs.
         resume (bool): go on with the run that the work directory holds.
 
     Raises:
@@ -66,6 +69,7 @@ class StagedRunner:
         if self.selection.active:
             self.selected = next((stage for stage in reversed(self.stages) if stage.evaluate), self.selected)
             self.selection.check(merge_stage_config(cfg, self.selected))
+        self.store = StageStore(Path(cfg.stage_store)) if cfg.get('stage_store') else None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'StagedRunner':
@@ -200,6 +204,77 @@ class StagedRunner:
         return cfg
 
     def _run_stage(self, stage: Stage) -> None:
+        """Trains a stage, or takes it over from a run that began alike."""
+        key = self._share_keys().get(stage.name)
+        if key is None or self.store is None:
+            self._train_stage(stage)
+            return
+        claim = self._claim(stage, key)
+        try:
+            if not self._take_over(stage, key):
+                self._train_stage(stage)
+                on_main(lambda: self._keep(stage, key))
+        finally:
+            if claim is not None:
+                claim.__exit__()
+
+    def _share_keys(self) -> dict[str, str]:
+        if self.store is None:
+            return {}
+        configs = {stage.name: merge_stage_config(self.cfg, stage) for stage in self.stages}
+        keys = stage_keys(self.stages, configs, seed=self.seed, world_size=get_world_size())
+        return {name: key for name, key in keys.items() if not (self.selection.active and name == self.selected.name)}
+
+    def _claim(self, stage: Stage, key: str) -> WorkDirLock | None:
+        """Waits while another run trains this stage; the lock is rank 0's."""
+        claim: WorkDirLock | None = None
+
+        def attempt() -> bool:
+            nonlocal claim
+            claim = self.store.claim(key)
+            return claim is not None
+
+        waiting = False
+        while not on_main(attempt):
+            if not waiting:
+                self.logger.info(f'{stage.name}: another run trains the same stage; waiting for it')
+                waiting = True
+            sleep(2)
+        return claim
+
+    def _take_over(self, stage: Stage, key: str) -> bool:
+        folder = self.work_dir / 'stages' / stage.folder
+
+        def take() -> dict[str, Any] | None:
+            kept = self.store.take(key, folder)
+            if kept is None:
+                return None
+            self.logger.info(f'{stage.name}: taken over from {self.store.root}')
+            start = str(self.checkpoint_of(stage.init, stage)) if stage.init else None
+            self.journal.update(stage.name, status=RUNNING, config=self._digest(stage), start_from=start, taken_over=key)
+            return self._record(stage, str((folder / kept['checkpoint']).relative_to(self.work_dir)), kept['metrics'],
+                                kept['seconds'])
+
+        content = on_main(take)
+        if content is None:
+            return False
+        self.journal.content = content
+        return True
+
+    def _keep(self, stage: Stage, key: str) -> None:
+        record = self.journal.stage(stage.name)
+        checkpoint = self.work_dir / record['checkpoint']
+        self.store.keep(key, checkpoint.parent, checkpoint=checkpoint.name, metrics=record['metrics'], seconds=record['seconds'])
+
+    def _record(self, stage: Stage, checkpoint: str, metrics: dict[str, Any] | None, seconds: float,
+                selection: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A finished stage in results and journal; on rank 0."""
+        if metrics is not None:
+            self._results().add_stage(stage, metrics, checkpoint=checkpoint, selection=selection)
+        self.journal.update(stage.name, status=DONE, checkpoint=checkpoint, seconds=round(seconds, 1), metrics=metrics)
+        return self.journal.content
+
+    def _train_stage(self, stage: Stage) -> None:
         cfg = self.stage_config(stage)
         folder = Path(cfg.work_dir)
         started = time.time()
@@ -226,11 +301,8 @@ class StagedRunner:
 
         def record() -> dict[str, Any]:
             checkpoint = selection['chosen'] if selection else str(list_checkpoints(folder)[0].relative_to(self.work_dir))
-            if metrics is not None:
-                self._results().add_stage(stage, metrics, checkpoint=checkpoint, selection=selection)
             seconds = self.journal.stage(stage.name).get('seconds', 0.0) + time.time() - started
-            self.journal.update(stage.name, status=DONE, checkpoint=checkpoint, seconds=round(seconds, 1), metrics=metrics)
-            return self.journal.content
+            return self._record(stage, checkpoint, metrics, seconds, selection)
 
         self.journal.content = on_main(record)
 

@@ -102,6 +102,7 @@ def resolve_references(cfg: Config) -> Config:
 
     Config files of models, datasets and methods are written without knowing each other (a base file cannot see its
     siblings); a reference is how a method says "the segmentor, whichever it is". Dots reach inside: ``{cfg:iters.main}``.
+    Top-level names with a leading underscore are pieces that config files are made of: they can be referred to and are left out.
 
     Raises:
         KeyError: when the config has no such value.
@@ -128,7 +129,8 @@ def resolve_references(cfg: Config) -> Config:
             return type(value)(resolve(item, trail) for item in value)
         return value
 
-    return Config(resolve(plain, ()), filename=cfg.filename)
+    wanted = {key: value for key, value in plain.items() if not key.startswith('_')}
+    return Config(resolve(wanted, ()), filename=cfg.filename)
 
 
 def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
@@ -147,15 +149,33 @@ def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
     return value
 
 
+def relevant_text(cfg: Config) -> str:
+    """What affects a stage's numbers as JSON with sorted keys, paths as they are."""
+    return json.dumps({key: value for key, value in cfg.to_dict().items() if key in RELEVANT}, sort_keys=True, default=str)
+
+
+def has_placeholder(cfg: Config) -> bool:
+    """Whether what affects a stage's numbers names files of its run: its work directory, or checkpoints of other stages."""
+    return bool(re.search(r'\{(work_dir|checkpoint:)', relevant_text(cfg)))
+
+
+def starting_stage(stages: list[Stage], stage: Stage) -> Stage | None:
+    """The stage whose weights this one starts from: the newest of the first kind in ``init`` that comes before it."""
+    for kind in stage.init:
+        for earlier in reversed(stages[:stage.index]):
+            if earlier.kind == kind:
+                return earlier
+    return None
+
+
 def merge_stage_config(base: Config, stage: Stage) -> Config:
     """The base config without the plan of stages, the stage's overrides merged in, references resolved.
 
-    Top-level names with a leading underscore are pieces that config files are made of; they are left out.
     ``base.stage_overrides`` (optional) comes last: overrides by the stage's kind (``main``), then by its name
     (``round2_main``). That is where a schedule says what differs by stage; stages that the method lacks are left unused.
     """
     plain = {key: value for key, value in base.to_dict().items()
-             if key not in ('stages', 'runner_type', 'stage_overrides') and not key.startswith('_')}
+             if key not in ('stages', 'runner_type', 'stage_overrides')}
     cfg = Config(plain, filename=None)
     of_stages = base.get('stage_overrides') or {}
     for overrides in (stage.config, of_stages.get(stage.kind, {}), of_stages.get(stage.name, {})):
