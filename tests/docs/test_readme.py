@@ -115,7 +115,8 @@ def test_python_blocks_compile(page):
 
 def test_readme_keeps_the_order():
     headings = re.findall(r'^## (.*)$', prose(REPO / 'README.md'), flags=re.MULTILINE)
-    assert headings == ['Install', 'Quick start', 'Results', 'Why not a fork', 'Extend in 30 lines', 'Cite', 'Licence']
+    assert headings == ['Install', 'Quick start', 'Ask people, not only ground truth', 'Results', 'Why not a fork',
+                        'Extend in 30 lines', 'Cite', 'Licence']
     text = (REPO / 'README.md').read_text(encoding='utf-8')
     assert 'bash tools/quickstart.sh' in text and 'bash tools/run_tests.sh' in text
 
