@@ -25,7 +25,8 @@ def read_readme() -> str:
 
 
 EXTRAS = {
-    'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40'],
+    'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40', 'scikit-image>=0.25',
+              'pycocotools>=2.0.8'],
     'docs': ['sphinx>=7', 'myst-parser>=2'],
     'annotator': ['flask>=3', 'waitress>=3'],
     'active': ['scikit-image>=0.25'],
