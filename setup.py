@@ -25,9 +25,11 @@ def read_readme() -> str:
 
 
 EXTRAS = {
-    'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy'],
+    'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40', 'scikit-image>=0.25',
+              'pycocotools>=2.0.8'],
     'docs': ['sphinx>=7', 'myst-parser>=2'],
-    'annotator': ['flask>=3'],
+    'annotator': ['flask>=3', 'waitress>=3'],
+    'active': ['scikit-image>=0.25'],
     'timm': ['timm>=1.0'],
     'tensorboard': ['tensorboard>=2.14'],
 }
@@ -43,7 +45,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['udatools', 'udatools.*']),
     # The label maps are data files; a directory without an __init__.py belongs to the package above it.
-    package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', 'py.typed']},
+    package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', '**/*.svg', 'py.typed']},
     zip_safe=False,
     # The onedl packages keep the import names mmengine, mmcv and mmseg. With the upstream packages already installed,
     # use `pip install --no-deps udatools`: the two must never be installed side by side (udatools/compat.py says so).

@@ -2,6 +2,7 @@
 # Shared by the scripts in tools/: sourced, never run. Makes the virtual environment and says which python to use.
 #
 #   udatools_env runtime|test   make or update the environment; afterwards $UDATOOLS_PYTHON is its interpreter
+#   udatools_chromium           on a CI machine: install the browser of the annotator's test, if that is easy
 #   udatools_python             print the interpreter for a script that must not install anything
 #
 # Environment: PYTHON (interpreter to make the environment with, default python3), UDATOOLS_VENV (default <repo>/.venv).
@@ -75,4 +76,18 @@ PY
         printf '%s\n' "$wanted" >"$stamp"
     fi
     udatools_say "environment ready: $venv"
+}
+
+# The test of the annotator page needs a browser. A CI machine without one gets Debian's, quietly; where that fails the test
+# is skipped and says so. Nobody else's machine is touched.
+udatools_chromium() {
+    local name
+    [ "${CI:-}" = true ] && [ -z "${UDATOOLS_CHROMIUM:-}" ] || return 0
+    for name in chromium chromium-browser google-chrome; do
+        ! command -v "$name" >/dev/null 2>&1 || return 0
+    done
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 0
+    udatools_say 'installing chromium for the test of the annotator page'
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+        </dev/null >/dev/null 2>&1 || udatools_say 'chromium could not be installed; the test of the page will be skipped'
 }

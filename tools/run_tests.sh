@@ -6,6 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 cd "$UDATOOLS_ROOT"
 
 udatools_env test
+udatools_chromium
 udatools_say 'ruff'
 "$UDATOOLS_PYTHON" -m ruff check .
 udatools_say 'mypy'

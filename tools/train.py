@@ -36,9 +36,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
+    """Returns the exit status: 0 done or waiting for people, 1 refused or failed with a reason on stderr."""
     args = parse_args()
-    from udatools.engine.cli import build_config, dry_run, explain_error
+    from udatools.active.annotators import AnswersPending
+    from udatools.engine.cli import build_config, dry_run, explain_error, explain_waiting
     from udatools.engine.runner import StagedRunner
     from udatools.engine.runner.distributed import leave_distributed
     from udatools.evaluation.model_selection import describe_selection
@@ -53,6 +54,10 @@ def main() -> int:
         runner = StagedRunner.from_cfg(cfg)
         results = runner.train()
         leave_distributed()
+    except AnswersPending as pending:
+        status = explain_waiting(pending, sys.argv, args.launcher)
+        leave_distributed()
+        return status
     except Exception as error:
         status = explain_error(error)
         leave_distributed(failed=True)

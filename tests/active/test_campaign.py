@@ -42,7 +42,7 @@ def test_without_a_budget_the_whole_mask_is_asked_and_answered(campaign, tmp_pat
         total += int(mask.sum())
     assert result.selected and result.unanswered == 0 and result.spent['pixels'] == total
     header = result.request.header
-    assert header['budget'] == dict(unit='pixels', limit=None, asked=total, spent=0, left=None)
+    assert header['budget'] == dict(unit='pixels', per='set', limit=None, asked=total, planned=total, spent=0, left=None)
     assert header['total_pixels'] == 5 * 12 * 17 and header['candidates'] == total
     item = result.request['city_a/frame_1']
     assert (item.path, item.height, item.width, len(item.sha1)) == ('city_a/frame_1.png', 12, 17, 40)

@@ -17,6 +17,8 @@ def test_regions_are_numbered_by_their_first_pixel():
     assert region.dtype == np.uint16
     assert region.tolist() == [[0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 0], [3, 3, 0]]
     assert number_regions(asked, points=True).max() == 5
+    units = np.array([40, 7, 7, 9, 40])
+    assert number_regions(asked, units=units).tolist() == [[0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 0], [3, 1, 0]]
     assert not number_regions(np.zeros((2, 2), bool)).any()
 
 

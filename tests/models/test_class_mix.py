@@ -36,6 +36,19 @@ def test_labels_weights_and_pixels_belong_together():
     assert weight[1][~from_source[1]].unique().tolist() == [0.5]
 
 
+def test_answers_on_the_target_hold_where_the_teacher_says_otherwise():
+    batch = make_batch(torch.ones(2, 3, 4, 4) / 3)  # sure of nothing: weight 0
+    batch.target.label = torch.full((2, 4, 4), 255)
+    batch.target.label[:, 1:3, 1:3] = 1
+    images, label, weight = ClassMix(threshold=0.9, jitter=0.0, blur_sigma_px=0)(batch)
+    from_target = images[:, 0] != 1
+    answered = torch.zeros_like(from_target)
+    answered[:, 1:3, 1:3] = True
+    assert (from_target & answered).any() and (from_target & ~answered).any()
+    assert (label[from_target & answered] == 1).all() and (weight[from_target & answered] == 1).all()
+    assert (label[from_target & ~answered] == 0).all() and (weight[from_target & ~answered] == 0).all()  # the first of equals
+
+
 def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match='teacher=dict'):
         ClassMix()(make_batch(None))

@@ -313,3 +313,17 @@ def test_command_line(fake_run, repo_root, tmp_path):
     assert montage.shape[0] == 2 * 240 + 8
     wrong = subprocess.run([*script, str(tmp_path / 'nothing')], cwd=tmp_path, capture_output=True, text=True)
     assert wrong.returncode == 1 and 'results.json does not exist' in wrong.stderr and 'Traceback' not in wrong.stderr
+
+
+@pytest.mark.parametrize('looked, note', [
+    (True, 'looks at target labels: an oracle, not a result'), (False, 'without target labels')])
+def test_a_chosen_checkpoint_is_told_and_whether_target_labels_were_looked_at(fake_run, looked, note):
+    work_dir = fake_run()
+    assert 'chosen by' not in Page(write_report(work_dir).read_text(encoding='utf-8')).text
+    results = json.loads((work_dir / 'results.json').read_text(encoding='utf-8'))
+    last = results['stages'][-1]
+    last['selection'] = dict(criterion='some_score', chosen='stages/09_main/iter_7.pth', candidates=[{}, {}, {}],
+                             uses_target_labels=looked)
+    (work_dir / 'results.json').write_text(json.dumps(results), encoding='utf-8')
+    text = Page(write_report(work_dir).read_text(encoding='utf-8')).text
+    assert f'{last["name"]}: iter_7, one of 3 checkpoints, chosen by some_score ({note})' in text

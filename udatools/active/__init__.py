@@ -3,16 +3,32 @@
 
 Data goes one way: selector (blind to labels) -> request on disk -> annotator -> ledger -> label PNGs.
 """
-from .annotators import Annotator, GroundTruthOracle
+from .annotators import Annotator, AnswersPending, GroundTruthOracle, HumanAnnotator
 from .budget import Budget
 from .campaign import RoundResult, ask_round
 from .costs import CostModel
 from .ledger import BudgetExceeded, LabelLedger, LedgerError
 from .request import NOT_ANSWERED, VOID, Answer, Request, RequestItem
-from .selectors import Candidates, EntropySelector, LabORSPLSelector, RandomSelector, Selector
+from .selectors import (
+    Candidates,
+    ConfidenceSelector,
+    EntropySelector,
+    FilteredSelector,
+    LabORPPLSelector,
+    LabORSPLSelector,
+    MarginSelector,
+    MCDALSelector,
+    RandomSelector,
+    RegionSelector,
+    RIPUPixelSelector,
+    RIPURegionSelector,
+    Selector,
+)
 
 __all__ = [
-    'Annotator', 'Answer', 'Budget', 'BudgetExceeded', 'Candidates', 'CostModel', 'EntropySelector',
-    'GroundTruthOracle', 'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'NOT_ANSWERED', 'RandomSelector', 'Request',
-    'RequestItem', 'RoundResult', 'Selector', 'VOID', 'ask_round'
+    'Annotator', 'Answer', 'AnswersPending', 'Budget', 'BudgetExceeded', 'Candidates', 'ConfidenceSelector',
+    'CostModel', 'EntropySelector', 'FilteredSelector', 'GroundTruthOracle', 'HumanAnnotator', 'LabORPPLSelector',
+    'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'MCDALSelector', 'MarginSelector', 'NOT_ANSWERED',
+    'RIPUPixelSelector', 'RIPURegionSelector', 'RandomSelector', 'RegionSelector', 'Request', 'RequestItem',
+    'RoundResult', 'Selector', 'VOID', 'ask_round'
 ]

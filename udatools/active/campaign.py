@@ -4,6 +4,7 @@
 Selection ends with a complete request on disk; answering only ever adds to the ledger; label PNGs are rebuilt from the
 ledger. A rerun continues at the first of these that is not complete and comes to the same request, ledger and labels:
 what a selection depends on (weights, selector, data, answers of *earlier* rounds) does not change by the round itself.
+A round that goes on is closed in the ledger: no answer comes in after a model was trained on what was there.
 """
 import shutil
 from collections.abc import Generator
@@ -15,12 +16,13 @@ from typing import Any
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
-from .annotators import Annotator
+from .annotators import Annotator, AnswersPending
 from .collectives import on_rank0, steps_on_rank0
-from .ledger import LabelLedger, LedgerError
+from .ledger import LabelLedger, LedgerError, column_of
+from .progress import request_progress, units_asked
 from .request import Request, withdraw_request
 from .round_plan import Predict, RoundPlan, TargetSet
-from .selection import input_hash_of, select
+from .selection import input_hash_of, select, spent_before
 from .selectors import Selector
 
 #: Answers per ledger transaction.
@@ -34,17 +36,20 @@ class RoundResult:
     Attributes:
         request (Request): what was asked.
         selected (bool): False if a complete request of an earlier run was reused.
-        unanswered (int): images that still wait for an answer.
+        unanswered (int): images that still wait for an answer; 0 once the round is closed.
         spent (dict): totals of the whole campaign so far.
+        pending (AnswersPending | None): what people are waited for, None if the round goes on.
     """
     request: Request
     selected: bool
     unanswered: int
     spent: dict[str, Any]
+    pending: AnswersPending | None = None
 
 
 def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selector, annotator: Annotator, *,
-              ledger_path: str | Path, request_dir: str | Path, label_dir: str | Path) -> RoundResult:
+              ledger_path: str | Path, request_dir: str | Path, label_dir: str | Path,
+              policy: str = 'first') -> RoundResult:
     """Select, ask, record, export. Collective: every rank calls it with the same arguments.
 
     Args:
@@ -57,17 +62,17 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
         ledger_path (str | Path): the ledger.
         request_dir (str | Path): package of this round.
         label_dir (str | Path): label PNGs of all rounds.
+        policy (str): what holds where people differ, of :data:`udatools.active.ledger_merge.POLICIES`.
 
     Returns:
         RoundResult: the same on every rank.
     """
     request_dir, rank = Path(request_dir), get_rank()
 
-    def look_up() -> tuple[str, int, bool]:
+    def look_up() -> tuple[str, dict[str, float], bool]:
         with LabelLedger(ledger_path) as ledger:
             input_hash = input_hash_of(plan, target, selector, ledger.content_digest(before_round=plan.round))
-            unit = plan.budget.unit if plan.budget else 'pixels'
-            spent = int(ledger.spent(before_round=plan.round)[unit])
+            spent = spent_before(plan, ledger)
             known = Request.load(request_dir)
             complete = known is not None and known.header['input_hash'] == input_hash
             asked = ledger.request_of_round(plan.round)
@@ -89,45 +94,98 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
     if request is None:
         raise RuntimeError(f'{request_dir}/request.json is not visible on rank {rank}; all ranks need one shared disk')
 
-    def answer() -> Generator[None, None, tuple[int, dict[str, Any]]]:
+    # A portion of each image is planned exactly; what is measured while people answer has the same limit for every image.
+    budget = plan.budget
+    image_budget = budget.limit(0, plan.num_rounds) if budget and budget.per == 'image' and budget.portion is None else None
+
+    def answer() -> Generator[None, None, tuple[RoundState, dict[str, Any]]]:
         with LabelLedger(ledger_path) as ledger:
-            unanswered = yield from answer_steps(ledger, request, annotator)
-            for start in range(0, len(target.keys), BATCH):
+            state = yield from answer_steps(ledger, request, annotator, policy=policy, image_budget=image_budget)
+            for start in range(0, len(target.keys) if state.pending is None else 0, BATCH):
                 ledger.export_labels(label_dir, target.keys[start:start + BATCH], before_round=plan.round + 1)
                 yield
             ledger.checkpoint()
-            return unanswered, ledger.spent()
+            return state, ledger.spent()
 
-    unanswered, totals = steps_on_rank0(answer)
+    state, totals = steps_on_rank0(answer)
     if rank == 0:
         shutil.rmtree(request_dir / 'candidates', ignore_errors=True)
     barrier()
-    return RoundResult(request, not complete, unanswered, totals)
+    return RoundResult(request, not complete, state.unanswered, totals, state.pending)
 
 
-def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator) -> Generator[None, None, int]:
-    """Let the annotator answer what is open and store it batch by batch.
+@dataclass(frozen=True)
+class RoundState:
+    """How far the answers of a round are.
+
+    Attributes:
+        unanswered (int): images that still wait for an answer; 0 once the round is closed.
+        pending (AnswersPending | None): what people are waited for.
+    """
+    unanswered: int = 0
+    pending: AnswersPending | None = None
+
+
+def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
+                 policy: str = 'first', image_budget: float | None = None) -> Generator[None, None, RoundState]:
+    """Let the annotator answer what is open, store it batch by batch, and close the round when it can go on.
+
+    Where the budget ends, the round ends: what fits is stored, in the order of the answers, and the rest is not asked
+    any more (of that image, where ``image_budget`` is what ends).
 
     Yields:
         None: after every batch.
 
     Returns:
-        int: images left unanswered.
+        RoundState: what is still open.
     """
     header = request.header
+    budget = header['budget']
     ledger.open_campaign(
         dict(run=header['run'], classes=header['classes'], ignore_index=header['ignore_index'],
              images=header['images'], total_pixels=header['total_pixels'],
              dataset_fingerprint=header['dataset_fingerprint']),
-        unit=header['budget']['unit'] if header['budget']['limit'] is not None else None,
-        budget=header['budget']['limit'])
+        unit=budget['unit'] if budget['limit'] is not None else None, budget=budget['limit'],
+        image_budget=image_budget, policy=policy)
     ledger.add_request(request)
-    done = ledger.answered_keys(request.request_id, annotator.name)
+    if ledger.why_closed(request.round) is not None:
+        return RoundState()
+    if annotator.waits:
+        return _wait(ledger, request, annotator)
+    done = set.intersection(*(ledger.answered_keys(request.request_id, name) for name in annotator.names))
     left = [key for key in request.asked_keys() if key not in done]
-    answers, answered = annotator.answer(request, left), 0
-    while batch := list(islice(answers, BATCH)):
-        ledger.record(request, batch)
-        answered += len(batch)
-        print_log(f'labels: {len(done) + answered}/{len(done) + len(left)} images answered', logger='current')
+    answers, answered, used_up = annotator.answer(request, left), set(done), False
+    while not (used_up and image_budget is None) and (batch := list(islice(answers, BATCH))):
+        summary = ledger.record(request, batch, within_budget=True)
+        used_up = used_up or summary.over_budget > 0
+        answered.update(outcome.key for outcome in summary.outcomes)
+        print_log(f'labels: {len(answered)}/{len(done) + len(left)} images answered', logger='current')
         yield
-    return len(left) - answered
+    unanswered = len(done) + len(left) - len(answered)
+    if used_up:
+        _close(ledger, request, annotator.name, f'the budget of {budget["limit"]:g} {budget["unit"]} is used up')
+    elif unanswered == 0:
+        _close(ledger, request, annotator.name, 'everything is answered')
+    return RoundState(0 if used_up else unanswered)
+
+
+def _wait(ledger: LabelLedger, request: Request, annotator: Annotator) -> RoundState:
+    """Close the round if enough is answered, or nothing more can be paid for."""
+    progress = request_progress(ledger, request)
+    budget = ledger.budget()
+    if progress.answered >= annotator.min_answered * progress.asked:
+        reason = (f'{progress.answered} of {progress.asked} {progress.unit} are answered, min_answered is '
+                  f'{annotator.min_answered:g}')
+    elif budget is not None and ledger.spent()[column_of(budget[0])] >= budget[1]:
+        reason = f'the budget of {budget[1]:g} {budget[0]} is used up'
+    else:
+        pending = AnswersPending(request.root, progress.open, progress.asked, request.round)
+        return RoundState(progress.images - progress.done, pending)
+    _close(ledger, request, annotator.name, reason)
+    return RoundState()
+
+
+def _close(ledger: LabelLedger, request: Request, who: str, reason: str) -> None:
+    ledger.close_round(request, who, reason, asked=sum(units_asked(request, key) for key in request.asked_keys()),
+                       answered=ledger.spent(round=request.round)['components'])
+    print_log(f'round {request.round} is closed: {reason}', logger='current')

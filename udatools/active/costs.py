@@ -18,24 +18,29 @@ class CostModel:
         segment_seconds (float): an image of which ``segment_portion`` was asked as segments.
         segment_portion (float): share of the pixels that this refers to, in (0, 1].
         point_seconds (float): one point.
+        region_seconds (float): one region that takes one label; not in the slides, a click takes the time of a point.
     """
     image_seconds: float = 5400.0
     segment_seconds: float = 1210.0
     segment_portion: float = 0.022
     point_seconds: float = 75.0 / 40.0
+    region_seconds: float = 75.0 / 40.0
 
     def __post_init__(self) -> None:
-        if min(self.image_seconds, self.segment_seconds, self.point_seconds) < 0 or not 0 < self.segment_portion <= 1:
+        prices = (self.image_seconds, self.segment_seconds, self.point_seconds, self.region_seconds)
+        if min(prices) < 0 or not 0 < self.segment_portion <= 1:
             raise ValueError(f'{self}; expected seconds >= 0 and segment_portion in (0, 1]')
 
     def seconds(self, kind: str, asked: int, image_pixels: int) -> float:
         """Estimated seconds for one image of a request.
 
         Args:
-            kind (str): ``'segments'`` or ``'points'``.
-            asked (int): asked pixels of the image (for points: their number).
+            kind (str): ``'segments'``, ``'points'`` or ``'regions'``.
+            asked (int): asked pixels of the image (for points and regions: their number).
             image_pixels (int): native pixels of the image.
         """
         if kind == 'points':
             return asked * self.point_seconds
+        if kind == 'regions':
+            return asked * self.region_seconds
         return min(asked / image_pixels / self.segment_portion * self.segment_seconds, self.image_seconds)

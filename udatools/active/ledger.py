@@ -3,15 +3,22 @@
 
 Triggers refuse UPDATE and DELETE; a batch of answers is one transaction with full fsync, so a process killed at any
 moment leaves either all of the batch or none. Importing the same answers again changes nothing. The budget is checked
-inside the transaction: answers that would exceed it are refused as a whole.
+inside the transaction: answers that would exceed it are refused.
+
+An entry holds what an answer *adds*: a person may answer more of an image later, and may correct what they said; their
+latest word is theirs. Several people may answer the same pixels: all of it is kept, and the policy of the campaign says
+what holds (:mod:`udatools.active.ledger_merge`). Pixels, points and regions are counted once, by whoever was first.
+Clicks and seconds are counted as submitted; a submission that repeats more than half of what the same person answered
+before is the same sheet filled in further, its clicks and seconds are totals, and only what they grew by is added.
 
 Only one process writes. Others may open the file with ``read_only=True`` while nobody writes and after
 :meth:`LabelLedger.checkpoint`; that needs no locks, so it works on network file systems.
 """
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -20,77 +27,92 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from udatools.utils.atomic import write_png_atomic
-
+from .ledger_merge import check_policy, latest_of_each, overlay
+from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
+from .ledger_schema import BudgetExceeded, LedgerError, RoundClosed, transaction
 from .request import NOT_ANSWERED, VOID, Answer, Request
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS campaign (
-    id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, unit TEXT, budget INTEGER, settings TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS requests (
-    request_id TEXT PRIMARY KEY, created_at TEXT NOT NULL, round INTEGER NOT NULL, kind TEXT NOT NULL,
-    asked INTEGER NOT NULL, images INTEGER NOT NULL, header TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS answers (
-    id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, request_id TEXT NOT NULL REFERENCES requests(request_id),
-    round INTEGER NOT NULL, key TEXT NOT NULL, annotator TEXT NOT NULL, tool TEXT NOT NULL,
-    height INTEGER NOT NULL, width INTEGER NOT NULL, pixels INTEGER NOT NULL, points INTEGER NOT NULL,
-    clicks INTEGER NOT NULL, components INTEGER NOT NULL, seconds REAL NOT NULL, void INTEGER NOT NULL,
-    rejected INTEGER NOT NULL, histogram TEXT NOT NULL, digest TEXT NOT NULL, answer BLOB NOT NULL,
-    UNIQUE (request_id, key, annotator));
-CREATE INDEX IF NOT EXISTS answers_of_key ON answers (key, round);
-"""
-_APPEND_ONLY = """
-CREATE TRIGGER IF NOT EXISTS {table}_no_{verb} BEFORE {verb} ON {table}
-BEGIN SELECT RAISE(ABORT, 'the label ledger is append-only: {verb} of {table} is refused'); END;
-"""
-#: Units that :meth:`LabelLedger.spent` reports.
-SPENT_COLUMNS = ('pixels', 'points', 'clicks', 'components', 'seconds', 'void')
+__all__ = ['SPENT_COLUMNS', 'BudgetExceeded', 'LabelLedger', 'LedgerError', 'Outcome', 'RecordSummary', 'RoundClosed',
+           'column_of']
+RECORDED, KNOWN, OVER_BUDGET = 'recorded', 'known', 'over budget'
 
 
-class LedgerError(RuntimeError):
-    """The ledger cannot do what was asked; nothing was stored."""
+class Outcome(NamedTuple):
+    """What became of one answer.
+
+    Attributes:
+        key (str): the image.
+        annotator (str): who answered.
+        status (str): ``'recorded'``, ``'known'`` (nothing in it is new) or ``'over budget'`` (not stored).
+        pixels (int): answered now and by nobody before.
+        points (int): the same in points, 0 for other kinds of request.
+        components (int): regions of which nothing was answered before.
+        clicks (int): counted now.
+        seconds (float): counted now.
+        void (int): of ``pixels``, those answered void.
+        rejected (int): answered pixels outside the request, left out.
+        overlap (int): answered now by this person, by somebody else before.
+        conflicts (int): pixels of this entry where somebody else says something different.
+        corrections (int): pixels where the person said something different before.
+    """
+    key: str
+    annotator: str
+    status: str
+    pixels: int = 0
+    points: int = 0
+    components: int = 0
+    clicks: int = 0
+    seconds: float = 0.0
+    void: int = 0
+    rejected: int = 0
+    overlap: int = 0
+    conflicts: int = 0
+    corrections: int = 0
 
 
-class BudgetExceeded(LedgerError):
-    """The answers would cost more than the campaign's budget; nothing was stored."""
-
-
-class RecordSummary(NamedTuple):
+@dataclass(frozen=True)
+class RecordSummary:
     """Outcome of :meth:`LabelLedger.record`.
 
     Attributes:
-        recorded (int): images stored now.
-        known (int): images that the ledger held already.
-        rejected (int): answered pixels outside the request, left out.
+        outcomes (tuple[Outcome, ...]): one an answer, in their order.
     """
-    recorded: int
-    known: int
-    rejected: int
+    outcomes: tuple[Outcome, ...]
+
+    def count(self, status: str) -> int:
+        """Answers with that status."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def recorded(self) -> int:
+        """Answers stored now."""
+        return self.count(RECORDED)
+
+    @property
+    def known(self) -> int:
+        """Answers that the ledger held already."""
+        return self.count(KNOWN)
+
+    @property
+    def over_budget(self) -> int:
+        """Answers that were not stored because the budget was used up."""
+        return self.count(OVER_BUDGET)
+
+    @property
+    def rejected(self) -> int:
+        """Answered pixels outside the request, left out."""
+        return sum(outcome.rejected for outcome in self.outcomes)
 
 
-def _encode(answer: np.ndarray) -> bytes:
-    done, buffer = cv2.imencode('.png', answer)
-    if not done:
-        raise LedgerError(f'cannot encode an answer of shape {answer.shape}, dtype {answer.dtype}')
-    return buffer.tobytes()
+class _DryRun(Exception):
+    """Ends a transaction whose result was only asked for."""
 
 
-def _decode(blob: bytes) -> np.ndarray:
-    answer = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_UNCHANGED)
-    if answer is None:
-        raise LedgerError('the ledger holds an answer that cannot be decoded: the file is damaged; restore a copy')
-    return answer
-
-
-def _before(round: int | None) -> tuple[str, tuple[int, ...]]:
-    return ('', ()) if round is None else (' WHERE round < ?', (round, ))
-
-
-class LabelLedger:
+class LabelLedger(LedgerReader):
     """Record of a labelling campaign.
 
     Args:
-        path (str | Path): the SQLite file; made if missing.
+        path (str | Path): the SQLite file; made if missing, an older one is extended.
         read_only (bool): open for reading without locks (see the module).
 
     Raises:
@@ -98,76 +120,48 @@ class LabelLedger:
     """
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
-        self.path = Path(path)
-        if not read_only:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        mode = '?mode=ro&immutable=1' if read_only else ''
-        try:
-            self._db = sqlite3.connect(
-                self.path.absolute().as_uri() + mode, uri=True, isolation_level=None, timeout=60)
-            if not read_only:
-                self._db.execute('PRAGMA journal_mode=WAL')
-                self._db.execute('PRAGMA synchronous=FULL')
-                self._db.execute('PRAGMA foreign_keys=ON')
-                self._db.executescript(_SCHEMA + ''.join(
-                    _APPEND_ONLY.format(table=table, verb=verb) for table in ('campaign', 'requests', 'answers')
-                    for verb in ('UPDATE', 'DELETE')))
-            else:
-                self._db.execute('SELECT COUNT(*) FROM answers').fetchone()
-        except sqlite3.Error as error:
-            raise LedgerError(f'{self.path} cannot be opened as a label ledger ({error}); if it is damaged, restore '
-                              'a copy; it is the only record of paid labels, so it is never replaced silently'
-                              ) from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def __enter__(self) -> 'LabelLedger':
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        super().__init__(path, read_only=read_only)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            self._db.execute('BEGIN IMMEDIATE')
-            try:
+            with transaction(self._db):
                 yield
-                self._db.execute('COMMIT')
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute('ROLLBACK')
-                raise
         except sqlite3.OperationalError as error:
             raise LedgerError(f'cannot write {self.path}: {error}; nothing was stored. Check that the disk is '
                               'writable and not full, then run again: what is stored already is kept') from error
 
-    # ---- writing ---------------------------------------------------------------------------------------------
-
-    def open_campaign(self, settings: Mapping[str, Any], *, unit: str | None = None,
-                      budget: int | None = None) -> None:
+    def open_campaign(self, settings: Mapping[str, Any], *, unit: str | None = None, budget: float | None = None,
+                      image_budget: float | None = None, policy: str = 'first') -> None:
         """State the settings and the hard limit; the last statement holds, the same again adds nothing.
 
         Args:
             settings (Mapping): JSON-able description: classes, total pixels, ...
-            unit (str | None): ``'pixels'`` or ``'points'``; None without a budget.
-            budget (int | None): limit of all answers together, in units.
+            unit (str | None): ``'pixels'``, ``'points'``, ``'regions'``, ``'clicks'`` or ``'seconds'``; None without a
+                budget.
+            budget (float | None): limit of all answers together, in units.
+            image_budget (float | None): limit of the answers to every single image, in the same units.
+            policy (str): what holds where people differ, of :data:`udatools.active.ledger_merge.POLICIES`.
 
         Raises:
-            LedgerError: if more than ``budget`` is spent already.
+            BudgetExceeded: if more than ``budget`` is spent already.
+            ValueError: if ``unit`` or ``policy`` is unknown.
         """
-        row = (unit, budget, json.dumps(settings, sort_keys=True))
+        row = (unit, budget, json.dumps(settings, sort_keys=True), image_budget, check_policy(policy))
         with self._transaction():
-            last = self._db.execute('SELECT unit, budget, settings FROM campaign ORDER BY id DESC LIMIT 1').fetchone()
+            last = self._db.execute(
+                'SELECT unit, budget, settings, image_budget, policy FROM campaign ORDER BY id DESC LIMIT 1').fetchone()
             if last == row:
                 return
-            if unit is not None and budget is not None and self.spent()[unit] > budget:
-                raise BudgetExceeded(f'{self.path}: {self.spent()[unit]} {unit} are spent already, more than the '
-                                     f'budget of {budget}; raise the budget')
-            self._db.execute('INSERT INTO campaign (created_at, unit, budget, settings) VALUES (?, ?, ?, ?)',
-                             (_now(), *row))
+            for limit, spent, of in () if unit is None else (
+                    (budget, self.spent()[column_of(unit)], ''),
+                    (image_budget, max(self.spent_by_image(unit).values(), default=0), ' of an image')):
+                if limit is not None and _thousandths(spent) > _thousandths(limit):
+                    raise BudgetExceeded(f'{self.path}: {spent:g} {unit} are spent already, more than the '
+                                         f'budget{of} of {limit:g}; raise the budget')
+            self._db.execute(
+                'INSERT INTO campaign (created_at, unit, budget, settings, image_budget, policy) VALUES (?, ?, ?, ?, ?, ?)',
+                (_now(), *row))
 
     def add_request(self, request: Request) -> None:
         """Note a request before it is answered; the same one again adds nothing.
@@ -187,46 +181,85 @@ class LabelLedger:
         with self._transaction():
             self._db.execute('INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)', row)
 
-    def record(self, request: Request, answers: Iterable[Answer]) -> RecordSummary:
+    def close_round(self, request: Request, who: str, reason: str, *, asked: int, answered: int) -> bool:
+        """Note that a round takes no more answers: what is trained on them must not change afterwards.
+
+        Args:
+            request (Request): of the round.
+            who (str): who closes it.
+            reason (str): why.
+            asked (int): units (points, regions) asked.
+            answered (int): units answered by now.
+
+        Returns:
+            bool: False if it was closed before; the first closure holds.
+        """
+        with self._transaction():
+            self._check_asked(request)
+            if self._db.execute('SELECT 1 FROM closures WHERE request_id = ?', (request.request_id, )).fetchone():
+                return False
+            self._db.execute(
+                'INSERT INTO closures (created_at, request_id, round, who, reason, asked, answered) '
+                'VALUES (?, ?, ?, ?, ?, ?, ?)',
+                (_now(), request.request_id, request.round, who, reason, asked, answered))
+        return True
+
+    def record(self, request: Request, answers: Iterable[Answer], *, within_budget: bool = False,
+               dry_run: bool = False) -> RecordSummary:
         """Store answers in one transaction: all of them or none.
 
-        Pixels outside the request are left out and counted; an answer of the same annotator to the same image of the
-        same request is stored once.
+        Pixels outside the request are left out and counted; of an answer only what is new is stored.
+
+        Args:
+            request (Request): what was asked.
+            answers (Iterable[Answer]): maps may be partial. One without any answered pixel is noted the first time: the
+                person looked and left everything open.
+            within_budget (bool): where the budget ends, leave out the rest instead of refusing everything: from the
+                first answer that does not fit on (of that image only, for a budget per image).
+            dry_run (bool): store nothing, only say what would become of them.
 
         Raises:
-            BudgetExceeded: if the budget does not cover all of them.
-            LedgerError: if an answer does not fit the request, or differs from the one stored for it.
+            BudgetExceeded: if the budget does not cover all of them and ``within_budget`` is off.
+            RoundClosed: if there is something new in them and the round takes no answers any more.
+            LedgerError: if an answer does not fit the request, or the request was not asked.
         """
-        prepared = [self._prepare(request, answer) for answer in answers]
-        recorded = rejected = 0
-        with self._transaction():
-            for row in prepared:
-                known = self._db.execute(
-                    'SELECT digest FROM answers WHERE request_id = ? AND key = ? AND annotator = ?',
-                    (row['request_id'], row['key'], row['annotator'])).fetchone()
-                if known is not None:
-                    if known[0] != row['digest']:
-                        raise LedgerError(f'{row["annotator"]} answered {row["key"]!r} of request '
-                                          f'{request.request_id[:12]} before, differently; the ledger keeps the first')
-                    continue
-                names = ', '.join(row)
-                self._db.execute(f'INSERT INTO answers ({names}) VALUES ({", ".join("?" * len(row))})',
-                                 tuple(row.values()))
-                recorded, rejected = recorded + 1, rejected + row['rejected']
-            self._check_budget()
-        return RecordSummary(recorded, len(prepared) - recorded, rejected)
+        checked = [(answer, *self._check(request, answer)) for answer in answers]
+        outcomes: list[Outcome] = []
+        try:
+            with self._transaction():
+                self._check_asked(request)
+                budget = _BudgetGuard(self)
+                for answer, stored, rejected in checked:
+                    row = self._difference(request, answer, stored)
+                    if row is None:
+                        outcomes.append(Outcome(answer.key, answer.annotator, KNOWN))
+                        continue
+                    if (reason := self.why_closed(request.round)) is not None:
+                        raise RoundClosed(f'round {request.round} takes no answers any more: {reason}. Nothing was stored')
+                    row['rejected'] = rejected
+                    counts = {name: row[name] for name in Outcome._fields if name in row}
+                    if not budget.take(row, within_budget):
+                        outcomes.append(Outcome(answer.key, answer.annotator, OVER_BUDGET, rejected=rejected))
+                        continue
+                    self._db.execute(f'INSERT INTO entries ({", ".join(row)}) VALUES ({", ".join("?" * len(row))})',
+                                     tuple(row.values()))
+                    outcomes.append(Outcome(status=RECORDED, **counts))
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        return RecordSummary(tuple(outcomes))
 
-    def _check_budget(self) -> None:
-        limit = self.budget()
-        if limit is None:
-            return
-        unit, budget = limit
-        spent = self.spent()[unit]
-        if spent > budget:
-            raise BudgetExceeded(f'the answers would bring the campaign to {spent} {unit}; its budget is {budget}. '
-                                 'None of them was stored')
+    def _check_asked(self, request: Request) -> None:
+        known = self.request_of_round(request.round)
+        if known != request.request_id:
+            raise LedgerError(f'{self.path} was asked {"nothing" if known is None else "request " + known[:12]} in round '
+                              f'{request.round}, not request {request.request_id[:12]}; nothing was stored. Give the '
+                              'request and the ledger of the same run')
 
-    def _prepare(self, request: Request, answer: Answer) -> dict[str, Any]:
+    @staticmethod
+    def _check(request: Request, answer: Answer) -> tuple[np.ndarray, int]:
+        """The answer without what was not asked, and how many pixels that were."""
         if answer.key not in request:
             raise LedgerError(f'{answer.annotator} answered {answer.key!r}, which request {request.request_id[:12]} '
                               'does not contain')
@@ -234,136 +267,122 @@ class LabelLedger:
         if given.dtype != np.uint8 or given.shape != (item.height, item.width):
             raise LedgerError(f'answer to {answer.key!r} is {given.dtype} {given.shape}; expected uint8 '
                               f'{(item.height, item.width)}, the native size of the image')
+        if not answer.annotator or min(answer.clicks, answer.seconds) < 0 or not np.isfinite(answer.seconds):
+            raise LedgerError(f'answer to {answer.key!r} is by {answer.annotator!r}, with {answer.clicks} clicks in '
+                              f'{answer.seconds} s; expected a name, and numbers >= 0')
         asked = request.regions(answer.key) > 0
-        rejected = int(((given != NOT_ANSWERED) & ~asked).sum())
         stored = np.where(asked, given, np.uint8(NOT_ANSWERED)).astype(np.uint8)
-        counts = np.bincount(stored.ravel(), minlength=256)
-        if counts[request.num_classes:VOID].any():
-            raise LedgerError(f'answer to {answer.key!r} holds class '
-                              f'{request.num_classes + int(np.flatnonzero(counts[request.num_classes:VOID])[0])}; '
-                              f'expected 0..{request.num_classes - 1}, {VOID} (void) or {NOT_ANSWERED} (no answer)')
-        histogram = {int(c): int(counts[c]) for c in np.flatnonzero(counts[:request.num_classes])}
+        unknown = np.unique(stored[(stored >= request.num_classes) & (stored < VOID)])
+        if unknown.size:
+            raise LedgerError(f'answer to {answer.key!r} holds class {int(unknown[0])}; expected '
+                              f'0..{request.num_classes - 1}, {VOID} (void) or {NOT_ANSWERED} (no answer)')
+        return stored, int(((given != NOT_ANSWERED) & ~asked).sum())
+
+    def _difference(self, request: Request, answer: Answer, given: np.ndarray) -> dict[str, Any] | None:
+        """The entry that an answer adds; None if there is nothing new in it."""
+        digest = _digest(answer, given)
+        earlier = self._db.execute('SELECT clicks, seconds, digest FROM records WHERE request_id = ? AND key = ? AND '
+                                   'annotator = ?', (request.request_id, answer.key, answer.annotator)).fetchall()
+        if any(row[2] == digest for row in earlier):
+            return None
+        people = latest_of_each(self._entries(answer.key))
+        if people and next(iter(people.values())).shape != given.shape:
+            raise LedgerError(f'answer to {answer.key!r} is {given.shape}, earlier ones to it '
+                              f'{next(iter(people.values())).shape}: the image changed; use a new work directory')
+        mine = people.pop(answer.annotator, np.full_like(given, NOT_ANSWERED))
+        delta = np.where(given == mine, np.uint8(NOT_ANSWERED), given)
+        answered = delta != NOT_ANSWERED
+        if not answered.any() and earlier:
+            return None
+        others: np.ndarray | None = None
+        conflicts = np.zeros(given.shape, bool)
+        for said in people.values():
+            others = overlay(others, said)
+            conflicts |= answered & (said != NOT_ANSWERED) & (said != delta)
+        corrected = answered & (mine != NOT_ANSWERED)
+        covered = np.zeros(given.shape, bool) if others is None else others != NOT_ANSWERED
+        new = answered & ~corrected & ~covered
+        counts = np.bincount(delta[answered], minlength=256)
+        clicks, seconds = int(answer.clicks), float(answer.seconds)
+        before = mine != NOT_ANSWERED
+        if 2 * int((before & (given != NOT_ANSWERED)).sum()) > int(before.sum()):  # the same sheet, filled in further
+            clicks = max(0, clicks - sum(row[0] for row in earlier))
+            seconds = max(0.0, seconds - sum(row[1] for row in earlier))
         return dict(
             created_at=_now(), request_id=request.request_id, round=request.round, key=answer.key,
-            annotator=answer.annotator, tool=answer.tool, height=item.height, width=item.width,
-            pixels=int(counts[:NOT_ANSWERED].sum()), points=int(answer.points), clicks=int(answer.clicks),
-            components=int(answer.components), seconds=float(answer.seconds), void=int(counts[VOID]),
-            rejected=rejected, histogram=json.dumps(histogram, sort_keys=True),
-            digest=sha256(stored.tobytes()).hexdigest(), answer=_encode(stored))
+            annotator=answer.annotator, tool=answer.tool, height=given.shape[0], width=given.shape[1],
+            pixels=int(new.sum()), points=int(new.sum()) if request.kind == 'points' else 0, clicks=clicks,
+            components=_new_regions(request, answer.key, new, covered | before), seconds=seconds,
+            void=int((delta[new] == VOID).sum()), rejected=0,
+            overlap=int((answered & covered & ~corrected).sum()), conflicts=int(conflicts.sum()),
+            corrections=int(corrected.sum()),
+            histogram=json.dumps({int(c): int(counts[c]) for c in np.flatnonzero(counts[:request.num_classes])}),
+            digest=digest, answer=_encode(delta))
 
     def checkpoint(self) -> None:
         """Move everything into the main file, so that readers without locks see it."""
         self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
 
-    # ---- reading ---------------------------------------------------------------------------------------------
 
-    def budget(self) -> tuple[str, int] | None:
-        """(unit, limit) of the campaign, None without one."""
-        row = self._db.execute('SELECT unit, budget FROM campaign ORDER BY id DESC LIMIT 1').fetchone()
-        return None if row is None or row[0] is None or row[1] is None else (row[0], row[1])
+class _BudgetGuard:
+    """The limits of a campaign during one transaction."""
 
-    def settings(self) -> dict[str, Any]:
-        """Settings of the campaign as last stated, empty before."""
-        row = self._db.execute('SELECT settings FROM campaign ORDER BY id DESC LIMIT 1').fetchone()
-        return {} if row is None else json.loads(row[0])
+    def __init__(self, ledger: LabelLedger) -> None:
+        limit, of_image = ledger.budget(), ledger.image_budget()
+        self._unit = limit[0] if limit is not None else None
+        self._limits: list[tuple[float, bool]] = []
+        self._spent: dict[str, float] = {}
+        self._used_up: set[str] = set()
+        if limit is not None:
+            self._limits.append((limit[1], False))
+            self._spent[''] = ledger.spent()[column_of(limit[0])]
+            if of_image is not None:
+                self._limits.append((of_image, True))
+                self._spent |= ledger.spent_by_image(limit[0])
 
-    def request_of_round(self, round: int) -> str | None:
-        """Id of the request of a round, None if none was asked."""
-        row = self._db.execute('SELECT request_id FROM requests WHERE round = ?', (round, )).fetchone()
-        return None if row is None else row[0]
-
-    def rounds(self) -> list[int]:
-        """Rounds that were asked, ascending."""
-        return [row[0] for row in self._db.execute('SELECT DISTINCT round FROM requests ORDER BY round')]
-
-    def answered_keys(self, request_id: str, annotator: str | None = None) -> set[str]:
-        """Images of a request with an answer (of one annotator)."""
-        rows = self._db.execute('SELECT key, annotator FROM answers WHERE request_id = ?', (request_id, ))
-        return {key for key, who in rows if annotator is None or who == annotator}
-
-    def spent(self, *, round: int | None = None, before_round: int | None = None) -> dict[str, Any]:
-        """Totals of :data:`SPENT_COLUMNS` and ``images``, of all rounds, one round, or those before one."""
-        where, values = _before(before_round) if round is None else (' WHERE round = ?', (round, ))
-        columns = ', '.join(f'COALESCE(SUM({name}), 0)' for name in SPENT_COLUMNS)
-        row = self._db.execute(f'SELECT {columns}, COUNT(DISTINCT key) FROM answers{where}', values).fetchone()
-        return dict(zip((*SPENT_COLUMNS, 'images'), row))
-
-    def class_histogram(self, round: int | None = None, *, before_round: int | None = None) -> dict[int, int]:
-        """Answered pixels per train id (void left out), of one round, of those before one, or of all."""
-        where, values = _before(before_round) if round is None else (' WHERE round = ?', (round, ))
-        total: dict[int, int] = {}
-        for (text, ) in self._db.execute(f'SELECT histogram FROM answers{where}', values):
-            for class_id, count in json.loads(text).items():
-                total[int(class_id)] = total.get(int(class_id), 0) + count
-        return dict(sorted(total.items()))
-
-    def label(self, key: str, *, before_round: int | None = None) -> np.ndarray | None:
-        """All answers to one image: uint8, (H, W), train id, 254 = void, 255 = none; None if it has no answer.
-
-        Where answers overlap the earliest round, then the first stored, holds.
-        """
-        where, values = _before(before_round)
-        merged: np.ndarray | None = None
-        for (blob, ) in self._db.execute(
-                f'SELECT answer FROM answers{where}{" AND" if where else " WHERE"} key = ? ORDER BY round, id',
-                (*values, key)):
-            answer = _decode(blob)
-            merged = answer if merged is None else np.where(merged == NOT_ANSWERED, answer, merged)
-        return merged
-
-    def answered_mask(self, key: str, *, before_round: int | None = None) -> np.ndarray | None:
-        """Pixels answered already (void included): bool, (H, W); None if there is none."""
-        label = self.label(key, before_round=before_round)
-        return None if label is None else label != NOT_ANSWERED
-
-    def export_labels(self, label_dir: str | Path, keys: Sequence[str] | None = None, *,
-                      before_round: int | None = None) -> int:
-        """Write the labels so far as ``<label_dir>/<key>.png``, void as 255, each atomically.
-
-        Args:
-            label_dir (str | Path): folder.
-            keys (Sequence[str] | None): images to export, None = all with an answer.
-            before_round (int | None): leave out the answers of this round and later ones: a round that is trained
-                again sees what it saw. The file of an image without earlier answers is removed.
-
-        Returns:
-            int: number of files that changed; equal ones are left alone.
-        """
-        rows = self._db.execute('SELECT DISTINCT key FROM answers ORDER BY key').fetchall()
-        wanted = None if keys is None else set(keys)
-        changed = 0
-        for (key, ) in rows:
-            if wanted is not None and key not in wanted:
+    def take(self, row: Mapping[str, Any], within_budget: bool) -> bool:
+        """Whether an entry fits; it is counted then."""
+        if self._unit is None:
+            return True
+        cost = row[column_of(self._unit)]
+        for limit, of_image in self._limits:
+            scope = row['key'] if of_image else ''
+            total = self._spent.get(scope, 0) + cost
+            if scope not in self._used_up and _thousandths(total) <= _thousandths(limit):
                 continue
-            label = self.label(key, before_round=before_round)
-            path = Path(label_dir) / f'{key}.png'
-            if label is None:
-                changed += path.is_file()
-                path.unlink(missing_ok=True)
-                continue
-            label = np.where(label == VOID, np.uint8(NOT_ANSWERED), label).astype(np.uint8)
-            old = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-            if old is None or old.dtype != np.uint8 or not np.array_equal(old, label):
-                write_png_atomic(path, label)
-                changed += 1
-        return changed
+            if not within_budget:
+                raise BudgetExceeded(f'the answers would bring {repr(scope) if of_image else "the campaign"} to {total:g} '
+                                     f'{self._unit}; its budget is {limit:g}. None of them was stored')
+            self._used_up.add(scope)
+            return False
+        for scope in ('', row['key']):
+            self._spent[scope] = self._spent.get(scope, 0) + cost
+        return True
 
-    def content_digest(self, *, before_round: int | None = None) -> str:
-        """sha256 over questions and answers without the times of writing and the order of storing.
 
-        Two runs that asked and answered the same have the same digest.
-        """
-        digest = sha256()
-        where, values = _before(before_round)
-        for row in self._db.execute(f'SELECT round, request_id, kind, asked FROM requests{where} ORDER BY round',
-                                    values):
-            digest.update(json.dumps(row).encode())
-        columns = ('request_id, key, annotator, tool, height, width, pixels, points, clicks, components, seconds, '
-                   'void, rejected, digest')
-        for row in self._db.execute(
-                f'SELECT {columns} FROM answers{where} ORDER BY round, request_id, key, annotator', values):
-            digest.update(json.dumps(row).encode())
-        return digest.hexdigest()
+def _thousandths(value: float) -> int:
+    """Sums of seconds are compared in milliseconds, without the rounding errors of floats."""
+    return round(value * 1000)
+
+
+def _new_regions(request: Request, key: str, new: np.ndarray, before: np.ndarray) -> int:
+    """Regions of which something is answered now and nothing was before; a point is a region of its own."""
+    if request.kind == 'points':
+        return int(new.sum())
+    region = request.regions(key)
+    return int(np.setdiff1d(region[new], region[before]).size)
+
+
+def _digest(answer: Answer, stored: np.ndarray) -> str:
+    about = json.dumps([answer.tool, int(answer.clicks), float(answer.seconds), stored.shape])
+    return sha256(about.encode() + stored.tobytes()).hexdigest()
+
+
+def _encode(answer: np.ndarray) -> bytes:
+    done, buffer = cv2.imencode('.png', answer)
+    if not done:
+        raise LedgerError(f'cannot encode an answer of shape {answer.shape}, dtype {answer.dtype}')
+    return buffer.tobytes()
 
 
 def _now() -> str:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from udatools.ops.digests import json_digest
+from udatools.ops.regions import components_of, members_of
 from udatools.utils.atomic import write_bytes_atomic, write_json_atomic, write_png_atomic
 
 SCHEMA_VERSION = 1
@@ -40,7 +41,7 @@ class RequestItem:
         width (int): native width.
         candidates (int): pixels that the selector offered.
         asked (int): pixels asked.
-        components (int): connected regions asked.
+        components (int): regions asked: connected ones, or those of the selector.
         mask (str | None): mask file relative to the package, None if nothing is asked.
         mask_sha256 (str): of the mask's uint16 pixels, ``''`` if nothing is asked.
     """
@@ -88,16 +89,18 @@ def class_table(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> lis
     ]
 
 
-def number_regions(asked: np.ndarray, points: bool = False) -> np.ndarray:
+def number_regions(asked: np.ndarray, points: bool = False, units: np.ndarray | None = None) -> np.ndarray:
     """Give every asked region an id.
 
     Args:
         asked (np.ndarray): bool, (H, W).
         points (bool): every pixel is a region of its own, also next to another.
+        units (np.ndarray | None): integer, (asked pixels,), in raster order: which pixels are one region, also next to
+            another; None: 8-connected ones are.
 
     Returns:
-        np.ndarray: uint16, (H, W); 0 = not asked; 8-connected regions are 1, 2, ... in the order of their first pixel
-        in raster order; those past 65535 share that id.
+        np.ndarray: uint16, (H, W); 0 = not asked; regions are 1, 2, ... in the order of their first pixel in raster
+        order; those past 65535 share that id.
     """
     region = np.zeros(asked.shape, np.uint16)
     flat = np.flatnonzero(asked)
@@ -106,11 +109,7 @@ def number_regions(asked: np.ndarray, points: bool = False) -> np.ndarray:
     if points:
         number = np.arange(1, flat.size + 1)
     else:
-        _, component = cv2.connectedComponents(asked.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-        _, first, inverse = np.unique(component.ravel()[flat], return_index=True, return_inverse=True)
-        rank = np.empty(first.size, np.int64)
-        rank[np.argsort(first)] = np.arange(1, first.size + 1)
-        number = rank[inverse]
+        number = members_of(components_of(flat, (asked.shape[0], asked.shape[1])) if units is None else units)[0] + 1
     region.ravel()[flat] = np.minimum(number, MAX_REGION).astype(np.uint16)
     return region
 
@@ -145,7 +144,7 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """``'segments'`` or ``'points'``."""
+        """``'segments'``, ``'points'`` or ``'regions'`` (one label a region)."""
         return str(self.header['kind'])
 
     @property

@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
+from udatools.active.annotators import AnswersPending
+from udatools.active.annotators.human import describe_waiting, resume_command
 from udatools.active.ledger import LedgerError
 from udatools.compat import CompatError
 from udatools.datasets.uda_dataset import check_same_classes
@@ -233,6 +235,19 @@ def explain_error(error: Exception) -> int:
         traceback.print_exception(error)
     print(f'error: {_message(error)}', file=sys.stderr)
     return 1
+
+
+def explain_waiting(pending: AnswersPending, argv: Sequence[str], launcher: str = 'none') -> int:
+    """Prints on rank 0 what a run waits for and how to go on; returns 0, since nothing went wrong.
+
+    Args:
+        pending (AnswersPending): what is open.
+        argv (Sequence[str]): the command line, ``sys.argv``.
+        launcher (str): of mmengine; the command of several ranks is the launcher's, not this process's.
+    """
+    if is_main_process():
+        print(describe_waiting(pending, resume_command(argv) if launcher == 'none' else ()), flush=True)
+    return 0
 
 
 def _is_explained(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from udatools.registry import DATASETS, MODELS
+from udatools.utils.png import read_image
 
 
 class TargetImages:
@@ -39,6 +40,11 @@ class TargetImages:
         """Image (3, h, w) uint8 as the pipeline packs it, and its sample with ``ori_shape``."""
         packed = self.pipeline(self.dataset.get_data_info(index))
         return packed['inputs'], packed['data_samples']
+
+    def native_image(self, index: int) -> Tensor:
+        """The image as its file holds it: uint8, RGB, (3, H, W), on the CPU; a damaged file is an error that names it."""
+        image = read_image(self.path(self.keys[index]))
+        return torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))
 
     def path(self, key: str) -> Path:
         """The image file of a key."""

@@ -1,30 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pixels to ask for: LabOR's inconsistency mask, discrepancy scores, and an exact cut to a budget.
+"""What makes a pixel worth asking for: LabOR's inconsistency mask, and scores of discrepancy and uncertainty.
 
 Mask: Shin et al., "LabOR: Labeling Only if Required for Domain Adaptive Semantic Segmentation", ICCV 2021, Eq. 2.
-Score ``mcdal``: Cho et al., "MCDAL: Maximum Classifier Discrepancy for Active Learning", 2021. A binary mask has no
-order; the score gives it one, so that a budget can cut it. Scores are compared as float16, whose bit patterns are
-ordered like their values, so the cut over a whole data set needs one histogram and no sorting of pixels.
+Score ``mcdal``: Cho et al., "MCDAL: Maximum Classifier Discrepancy for Active Learning", 2021. Every score is >= 0, and
+the larger is asked first. Cuts to a budget are in :mod:`udatools.ops.cuts`.
 """
-from typing import NamedTuple
-
-import numpy as np
 import torch
 from torch import Tensor
 
-#: Bit patterns of the finite float16 >= 0: 0x0000 .. 0x7BFF.
-NUM_SCORE_BINS = 0x7BFF + 1
 
-
-class Cut(NamedTuple):
-    """Where a budget cuts the order of scores.
-
-    Attributes:
-        pattern (int): pixels whose score has a larger float16 pattern are all taken.
-        ties (int): how many pixels with exactly this pattern are taken.
-    """
-    pattern: int
-    ties: int
+def predicted_class(prob: Tensor) -> Tensor:
+    """Class of the largest probability, the first of equal ones: int64, (H, W); input (C, H, W)."""
+    return prob.max(dim=0).indices  # a third of the time of argmax over the first dimension on a CPU
 
 
 def inconsistency_mask(prob1: Tensor, prob2: Tensor) -> Tensor:
@@ -37,7 +24,7 @@ def inconsistency_mask(prob1: Tensor, prob2: Tensor) -> Tensor:
     Returns:
         Tensor: bool, (H, W), True where the two argmaxes differ.
     """
-    return prob1.argmax(dim=0) != prob2.argmax(dim=0)
+    return predicted_class(prob1) != predicted_class(prob2)
 
 
 def l1_discrepancy(prob1: Tensor, prob2: Tensor) -> Tensor:
@@ -55,78 +42,18 @@ def entropy(prob: Tensor) -> Tensor:
     return torch.special.entr(prob).sum(dim=0)
 
 
-def _patterns(score: np.ndarray) -> np.ndarray:
-    """int64 bit patterns of float16 scores >= 0."""
-    if score.dtype != np.float16:
-        raise ValueError(f'score has dtype {score.dtype}; expected float16')
-    pattern = np.ascontiguousarray(score + np.float16(0)).view(np.uint16).astype(np.int64)
-    if pattern.size and int(pattern.max()) >= NUM_SCORE_BINS:
-        raise ValueError('score holds negative, infinite or NaN values; expected finite numbers >= 0')
-    return pattern
+def margin_uncertainty(prob: Tensor) -> Tensor:
+    """``1 - (best - second best)``, "best versus second best": float32, (H, W), in [0, 1]; input (C, H, W).
 
-
-def score_histogram(score: np.ndarray) -> np.ndarray:
-    """Number of candidates per float16 pattern.
-
-    Args:
-        score (np.ndarray): float16, (N,), finite, >= 0.
-
-    Returns:
-        np.ndarray: int64, (31744,).
+    A single class has no second: its probability counts as 0.
     """
-    return np.bincount(_patterns(score), minlength=NUM_SCORE_BINS).astype(np.int64)
+    best, second = prob[0], torch.zeros_like(prob[0])
+    for other in prob[1:]:  # two running maxima: no sort, and no copy of the probabilities
+        second = torch.maximum(second, torch.minimum(best, other))
+        best = torch.maximum(best, other)
+    return 1 - (best - second)
 
 
-def find_cut(histogram: np.ndarray, budget: int | None) -> Cut:
-    """The cut that takes exactly ``min(budget, candidates)`` pixels, best scores first.
-
-    Args:
-        histogram (np.ndarray): int64, (31744,), candidates of the whole data set per float16 pattern.
-        budget (int | None): how many to take at most; None takes all.
-    """
-    total = int(histogram.sum())
-    if budget is None or budget >= total:
-        return Cut(-1, 0)
-    if budget < 0:
-        raise ValueError(f'budget is {budget}; expected a number >= 0')
-    at_or_above = np.cumsum(histogram[::-1])[::-1]
-    # The largest pattern with more than `budget` candidates at or above it does not fit in whole.
-    pattern = int(np.flatnonzero(at_or_above > budget)[-1])
-    return Cut(pattern, budget - int(at_or_above[pattern] - histogram[pattern]))
-
-
-def count_ties(score: np.ndarray, cut: Cut) -> int:
-    """Number of candidates of one image whose score is exactly at the cut."""
-    return int((_patterns(score) == cut.pattern).sum())
-
-
-def share_ties(ties_of_image: np.ndarray, ties: int) -> np.ndarray:
-    """How many ties each image may take when they are handed out in the order of the images.
-
-    Args:
-        ties_of_image (np.ndarray): int64, (N,), ties of every image, images in the order of their keys.
-        ties (int): ties to take in all.
-
-    Returns:
-        np.ndarray: int64, (N,), sums to ``min(ties, ties_of_image.sum())``.
-    """
-    before = np.cumsum(ties_of_image) - ties_of_image
-    return np.clip(ties - before, 0, ties_of_image).astype(np.int64)
-
-
-def apply_cut(flat_index: np.ndarray, score: np.ndarray, cut: Cut, ties: int) -> np.ndarray:
-    """Selected pixels of one image.
-
-    Args:
-        flat_index (np.ndarray): int, (N,), distinct pixel indices ``y * W + x``.
-        score (np.ndarray): float16, (N,).
-        cut (Cut): the cut over the whole data set.
-        ties (int): how many pixels at exactly the cut this image takes, first in (y, x).
-
-    Returns:
-        np.ndarray: same dtype as ``flat_index``, ascending.
-    """
-    pattern = _patterns(score)
-    above = flat_index[pattern > cut.pattern]
-    tied = np.sort(flat_index[pattern == cut.pattern])[:ties]
-    return np.sort(np.concatenate([above, tied]))
+def least_confidence(prob: Tensor) -> Tensor:
+    """``1 - best``: float32, (H, W), in [0, 1 - 1 / C]; input (C, H, W)."""
+    return 1 - prob.amax(dim=0)

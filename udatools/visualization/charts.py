@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ['Point', 'class_bars', 'learning_curve', 'nice_ticks', 'spread', 'value_bars']
+__all__ = ['Point', 'class_bars', 'learning_curve', 'nice_ticks', 'short', 'spread', 'svg', 'text', 'value_bars']
 
 CHAR_PX = 6.6  # about the width of a character at 12 px
 
@@ -65,18 +65,21 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return [position + max(0.0, overflow) for position in placed]
 
 
-def _short(text: str, characters: int) -> str:
+def short(text: str, characters: int) -> str:
+    """Return the text, cut to a number of characters with an ellipsis."""
     return text if len(text) <= characters else text[: max(1, characters - 1)] + '…'
 
 
-def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
+def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
+    """Return the drawing as one element with a title for screen readers."""
     return (
         f'<svg class="chart" role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}"><title>{escape(title)}</title>{"".join(parts)}</svg>'
     )
 
 
-def _text(x: float, y: float, text: str, css: str = '', anchor: str = 'start') -> str:
+def text(x: float, y: float, text: str, css: str = '', anchor: str = 'start') -> str:
+    """Return a text at its baseline; ``anchor`` is start, middle or end."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}">{escape(text)}</text>'
 
 
@@ -124,11 +127,11 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
         parts.append(
             f'<line class="grid" x1="{left}" x2="{left + plot_w:.1f}" y1="{y_of(tick):.1f}" y2="{y_of(tick):.1f}"/>'
         )
-        parts.append(_text(left - 8, y_of(tick) + 4, f'{tick:g}', 'tick', 'end'))
+        parts.append(text(left - 8, y_of(tick) + 4, f'{tick:g}', 'tick', 'end'))
     for tick in x_ticks:
-        parts.append(_text(x_of(tick / 100), top + plot_h + 20, f'{tick:g}%', 'tick', 'middle'))
-    parts.append(_text(left + plot_w / 2, height - 6, 'labelled share of target pixels', 'axis', 'middle'))
-    parts.append(_text(left - 8, 12, 'mIoU', 'axis', 'end' if not narrow else 'middle'))
+        parts.append(text(x_of(tick / 100), top + plot_h + 20, f'{tick:g}%', 'tick', 'middle'))
+    parts.append(text(left + plot_w / 2, height - 6, 'labelled share of target pixels', 'axis', 'middle'))
+    parts.append(text(left - 8, 12, 'mIoU', 'axis', 'end' if not narrow else 'middle'))
     gap = 30.0 if narrow else 17.0
     names = list(baselines)
     positions = spread([y_of(baselines[name]) for name in names], gap, top + 4, top + plot_h)
@@ -140,11 +143,11 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
         )
         parts.append(f'<path class="leader" d="M{x_end:.1f},{y:.1f}L{x_end + 10:.1f},{y_label:.1f}"/>')
         if narrow:
-            parts.append(_text(x_end + 13, y_label, _short(name, 14), 'label'))
-            parts.append(_text(x_end + 13, y_label + 13, f'{baselines[name]:.1f}', 'label strong'))
+            parts.append(text(x_end + 13, y_label, short(name, 14), 'label'))
+            parts.append(text(x_end + 13, y_label + 13, f'{baselines[name]:.1f}', 'label strong'))
         else:
             parts.append(
-                f'<text x="{x_end + 14:.1f}" y="{y_label + 4:.1f}" class="label">{escape(_short(name, 32))} '
+                f'<text x="{x_end + 14:.1f}" y="{y_label + 4:.1f}" class="label">{escape(short(name, 32))} '
                 f'<tspan class="strong">{baselines[name]:.1f}</tspan></text>'
             )
     curve = [point for point in points if point.main]
@@ -162,15 +165,15 @@ def learning_curve(points: Sequence[Point], baselines: Mapping[str, float], widt
         if point.portion == 0:
             label_y = start_y[start.index(point)] + (16 if point.main and len(curve) > 1 else 4)
             parts.append(
-                f'<text x="{x + 11:.1f}" y="{label_y:.1f}" class="label halo">{escape(_short(point.label, 22))} '
+                f'<text x="{x + 11:.1f}" y="{label_y:.1f}" class="label halo">{escape(short(point.label, 22))} '
                 f'<tspan class="strong">{point.value:.1f}</tspan></text>'
             )
         elif point.main:
             last = point is curve[-1]
             anchor = 'end' if narrow and last else 'middle'
-            parts.append(_text(x, y - 12, f'{point.value:.1f}', f'value halo{" big" if last else ""}', anchor))
-            parts.append(_text(x, y + 21, point.label, 'label halo', anchor))
-    return _svg(width, height, 'mIoU against labelled share by round', parts)
+            parts.append(text(x, y - 12, f'{point.value:.1f}', f'value halo{" big" if last else ""}', anchor))
+            parts.append(text(x, y + 21, point.label, 'label halo', anchor))
+    return svg(width, height, 'mIoU against labelled share by round', parts)
 
 
 def value_bars(values: Mapping[str, float], highlight: str = '', width: int = 760) -> str:
@@ -181,13 +184,13 @@ def value_bars(values: Mapping[str, float], highlight: str = '', width: int = 76
     for i, (name, value) in enumerate(rows):
         y, length = i * row_h + 6, (width - left - 54) * max(0.0, value) / 100
         css = 'bar run' if name == highlight else 'bar'
-        parts.append(_text(left - 10, y + 14, _short(name, int((left - 12) / CHAR_PX)), 'label', 'end'))
+        parts.append(text(left - 10, y + 14, short(name, int((left - 12) / CHAR_PX)), 'label', 'end'))
         parts.append(
             f'<rect class="{css}" x="{left:.1f}" y="{y:.1f}" width="{length:.1f}" height="18" rx="3"><title>'
             f'{escape(name)}: {value:.1f}</title></rect>'
         )
-        parts.append(_text(left + length + 8, y + 14, f'{value:.1f}', 'label strong'))
-    return _svg(width, len(rows) * row_h + 8, 'mIoU of stages and baselines', parts) if rows else ''
+        parts.append(text(left + length + 8, y + 14, f'{value:.1f}', 'label strong'))
+    return svg(width, len(rows) * row_h + 8, 'mIoU of stages and baselines', parts) if rows else ''
 
 
 def class_bars(
@@ -224,11 +227,11 @@ def class_bars(
     for tick in ticks:
         x = x_of(tick / 100)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{height - 22:.1f}"/>')
-        parts.append(_text(x, height - 6, f'{tick:g}%', 'tick', 'middle'))
+        parts.append(text(x, height - 6, f'{tick:g}%', 'tick', 'middle'))
     for row, name in enumerate(classes):
         y = top + row * row_h + 6
         middle = y + (row_h - 12) / 2
-        parts.append(_text(left - 10, middle + 4, _short(name, int((left - 10) / CHAR_PX)), 'label', 'end'))
+        parts.append(text(left - 10, middle + 4, short(name, int((left - 10) / CHAR_PX)), 'label', 'end'))
         for i, (number, shares) in enumerate(rounds):
             share = shares.get(name, 0.0)
             length = max(x_of(share) - left, 1.0 if share > 0 else 0.0)
@@ -248,5 +251,5 @@ def class_bars(
             if frequency[name] >= 5e-4 and last > 0:  # below that a factor says more about noise than about choice
                 x_text = max(x, x_of(last)) + 8
                 ratio = rounds[-1][1].get(name, 0.0) / frequency[name]
-                parts.append(_text(x_text, middle + 4, f'×{ratio:.1f}' if ratio < 9.95 else f'×{ratio:.0f}', 'tick'))
-    return _svg(width, height, 'classes of the answers by round, next to their frequency', parts)
+                parts.append(text(x_text, middle + 4, f'×{ratio:.1f}' if ratio < 9.95 else f'×{ratio:.0f}', 'tick'))
+    return svg(width, height, 'classes of the answers by round, next to their frequency', parts)

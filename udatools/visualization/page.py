@@ -8,9 +8,9 @@ from pathlib import Path
 __all__ = ['document', 'figure', 'section', 'table', 'tiles']
 
 
-def document(title: str, heading: str, subtitle: str, parts: Sequence[str]) -> str:
-    """Return the whole page; ``parts`` are HTML, the other arguments plain text."""
-    style = Path(__file__).with_name('report.css').read_text(encoding='utf-8')
+def document(title: str, heading: str, subtitle: str, parts: Sequence[str], style: str = '') -> str:
+    """Return the whole page; ``parts`` are HTML, ``style`` is CSS after the common sheet, the others are plain text."""
+    style = Path(__file__).with_name('report.css').read_text(encoding='utf-8') + style
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

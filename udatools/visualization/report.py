@@ -121,7 +121,8 @@ def _headline(run: RunData) -> str:
     final = run.final
     if final is None:
         return section('No result yet', '<p>No stage has been evaluated.</p>')
-    items = [('mIoU on the target', _number(final.miou), stage_label(final, run))]
+    chosen = _chosen_checkpoints(run)
+    items = [('mIoU on the target', _number(final.miou), ', '.join([stage_label(final, run), *chosen]))]
     if final.portion:
         images = [request.get('images') for request in run.requests.values() if request.get('images')]
         of = f' in {images[-1]:,} images' if images else ''
@@ -149,6 +150,14 @@ def _headline(run: RunData) -> str:
             )
         )
     return tiles(items)
+
+
+def _chosen_checkpoints(run: RunData) -> list[str]:
+    """A sentence for each stage whose checkpoint was chosen; says so where target labels were looked at."""
+    from udatools.evaluation.model_selection import describe_selection
+
+    return [describe_selection(str(record.get('name', '?')), record['selection'])
+            for record in run.raw.get('stages') or [] if record.get('selection')]
 
 
 def _curve(run: RunData) -> str:

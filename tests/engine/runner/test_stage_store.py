@@ -18,7 +18,7 @@ PLAN = [dict(name='source', config={'train_cfg.max_iters': 3}), dict(name='warmu
 
 def keys_of(plan=PLAN, *, seed=0, world_size=1, **base):
     stages = expand_stages(plan)
-    cfg = Config(dict(train_cfg=dict(max_iters=1), stages=plan, **base))
+    cfg = Config(dict(train_cfg=dict(max_iters=1), train_dataloader=dict(root='/some/data'), stages=plan) | base)
     configs = {stage.name: merge_stage_config(cfg, stage) for stage in stages}
     return stage_keys(stages, configs, seed=seed, world_size=world_size)
 
@@ -32,7 +32,7 @@ def test_what_reads_the_files_of_its_run_is_not_shared_nor_what_starts_from_it()
 
 
 @pytest.mark.parametrize('change', [
-    dict(seed=1), dict(world_size=2), dict(model=dict(depth=18)),
+    dict(seed=1), dict(world_size=2), dict(model=dict(depth=18)), dict(train_dataloader=dict(root='/another/data')),
     dict(plan=[dict(PLAN[0], config={'train_cfg.max_iters': 4}), *PLAN[1:]])])
 def test_keys_change_with_all_that_the_weights_depend_on(change):
     before, after = keys_of(), keys_of(**change)

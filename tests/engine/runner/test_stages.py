@@ -54,6 +54,14 @@ def test_references_are_copies_and_reach_inside():
     assert cfg.b[1] == 'net {cfg:lr}'  # nothing but a reference is one
 
 
+def test_pieces_with_an_underscore_are_referred_to_and_left_out():
+    cfg = Config(dict(_hook=dict(type='H', lr='{cfg:lr}'), lr=0.1, custom_hooks=['{cfg:_hook}']))
+    assert resolve_references(cfg).to_dict() == dict(lr=0.1, custom_hooks=[dict(type='H', lr=0.1)])
+    stage = Stage(0, 'main', config={'custom_hooks': ['{cfg:_hook}', '{cfg:_hook}']})
+    merged = merge_stage_config(cfg, stage)
+    assert [hook.lr for hook in merged.custom_hooks] == [0.1, 0.1] and '_hook' not in merged
+
+
 def test_references_follow_references():
     cfg = resolve_references(Config(dict(a='{cfg:b}', b='{cfg:c.d}', c=dict(d=dict(e='{cfg:f}')), f=5, g='{cfg:b.e}')))
     assert cfg.a == dict(e=5) and cfg.g == 5

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from udatools.active.budget import Budget
 from udatools.active.campaign import ask_round
-from udatools.active.round_plan import RoundPlan, TargetSet
+from udatools.active.ledger_merge import check_policy
+from udatools.active.round_plan import Predict, RoundPlan, TargetSet
 from udatools.engine.inference import TargetImages, predict_pair, predict_prob
 from udatools.ops.digests import state_dict_digest
 from udatools.registry import ANNOTATORS, HOOKS, SELECTORS
@@ -41,9 +42,10 @@ class ActiveLabelingHook(Hook):
         panels (int): images whose prediction is kept for the report.
         seed (int): seed of selectors that draw.
         run (str): name of the run, noted in the request.
+        policy (str): what holds where several people answered differently: ``'first'``, ``'last'`` or ``'majority'``.
 
     Raises:
-        ValueError: if the selector reads the pixel selector and none is given.
+        ValueError: if the selector reads the pixel selector and none is given, or the budget does not count what it asks.
     """
 
     priority = 'NORMAL'
@@ -52,20 +54,29 @@ class ActiveLabelingHook(Hook):
                  checkpoint: str, dataset: Mapping[str, Any], ledger: str, request_dir: str, label_dir: str,
                  selector_model: Mapping[str, Any] | None = None, selector_checkpoint: str | None = None,
                  budget: Mapping[str, Any] | None = None, round: int = 1, num_rounds: int = 1, panels: int = 4,
-                 seed: int = 0, run: str = '') -> None:
+                 seed: int = 0, run: str = '', policy: str = 'first') -> None:
         self.selector = SELECTORS.build(dict(selector))
         self.annotator = ANNOTATORS.build(dict(annotator))
         self.model, self.checkpoint, self.dataset = model, checkpoint, dataset
         self.selector_model, self.selector_checkpoint = selector_model, selector_checkpoint
         self.paths = dict(ledger_path=ledger, request_dir=request_dir, label_dir=label_dir)
+        self.policy = check_policy(policy)
         if {'prob1', 'prob2'} & set(self.selector.inputs) and not (selector_model and selector_checkpoint):
             raise ValueError(f'{type(self.selector).__name__} reads the two classifiers of a pixel selector; give '
                              'selector_model and selector_checkpoint')
-        self.plan = dict(round=int(round), num_rounds=int(num_rounds), run=run, seed=int(seed), panels=int(panels),
-                         budget=None if budget is None else Budget(**budget))
+        self.plan: dict[str, Any] = dict(
+            round=int(round), num_rounds=int(num_rounds), run=run, seed=int(seed), panels=int(panels),
+            budget=None if budget is None else Budget(**budget))
+        if self.plan['budget'] is not None:
+            self.plan['budget'].check_kind(self.selector.kind)
 
-    def before_train(self, runner: Any) -> None:
-        """Ask this round's question and write the labels, or continue where an earlier run was stopped."""
+    def open_target(self) -> tuple[TargetSet, Predict, dict[str, torch.nn.Module]]:
+        """The images that are asked about, without their labels, and the frozen models that choose.
+
+        Returns:
+            tuple: the set, ``predict(i, names)`` as of :func:`ask_round`, and the models by role; ``predict`` uses that
+            dict, so clearing it gives their memory back.
+        """
         images = TargetImages(dict(self.dataset))
         models: dict[str, torch.nn.Module] = {'main': load_frozen(self.model, self.checkpoint)}
         if self.selector_model and self.selector_checkpoint:
@@ -77,14 +88,28 @@ class ActiveLabelingHook(Hook):
                 outputs['prob'] = predict_prob(models['main'], images, i)
             if 'prob1' in names or 'prob2' in names:
                 outputs['prob1'], outputs['prob2'] = predict_pair(models['selector'], images, i)
+            if 'image' in names:
+                outputs['image'] = images.native_image(i)
             return outputs
 
         metainfo = images.dataset.metainfo
         target = TargetSet(images.keys, [str(images.path(key)) for key in images.keys], metainfo['classes'],
                            metainfo['palette'], images.fingerprint())
+        return target, predict, models
+
+    def before_train(self, runner: Any) -> None:
+        """Ask this round's question and write the labels, or continue where an earlier run was stopped.
+
+        Raises:
+            AnswersPending: on every rank, if people have not answered enough of it yet.
+        """
+        target, predict, models = self.open_target()
         weights = {name: state_dict_digest(model.state_dict()) for name, model in models.items()}
         plan = RoundPlan(weights=weights, inference=repr(self.dataset['pipeline']), **self.plan)
-        result = ask_round(plan, target, predict, self.selector, self.annotator, **self.paths)
+        result = ask_round(plan, target, predict, self.selector, self.annotator, policy=self.policy,
+                           **self.paths)
+        if result.pending is not None:
+            raise result.pending
         if result.unanswered:
             raise RuntimeError(f'{result.unanswered} images of the request in {result.request.root} have no answer; '
                                'answer them, then --resume: what is answered already is kept')

@@ -12,7 +12,8 @@ from typing import Any, TextIO
 
 from udatools.utils.atomic import write_json_atomic
 
-PENDING, RUNNING, DONE = 'pending', 'running', 'done'
+#: Statuses of a stage; a waiting one has asked people and goes on when enough of them answered.
+PENDING, RUNNING, WAITING, DONE = 'pending', 'running', 'waiting', 'done'
 
 
 _held: set[TextIO] = set()

@@ -19,7 +19,7 @@ from udatools.utils.atomic import write_json_atomic
 
 from .checkpoints import CheckpointError, read_checkpoint
 from .journal import WorkDirInUseError, WorkDirLock
-from .stages import Stage, config_digest, has_placeholder, starting_stage
+from .stages import Stage, has_placeholder, relevant_text, starting_stage
 
 _RECORD = 'record.json'
 
@@ -53,7 +53,7 @@ def stage_keys(stages: list[Stage], configs: dict[str, Any], *, seed: int, world
         if (start is not None and start.name not in keys) or has_placeholder(cfg) or (start is None and cfg.get('load_from')):
             continue
         keys[stage.name] = json_digest([
-            code_digest(), seed, world_size, stage.name, stage.evaluate, config_digest(cfg),
+            code_digest(), seed, world_size, stage.name, stage.evaluate, relevant_text(cfg),
             keys[start.name] if start is not None else None])
     return keys
 

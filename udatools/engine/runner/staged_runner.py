@@ -16,7 +16,9 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 
 import udatools.engine.storage  # noqa: F401 - registers the backend `atomic`
+from udatools.active.annotators import AnswersPending
 from udatools.engine.export import export_plain
+from udatools.engine.hooks.cost_hook import CostHook
 from udatools.engine.results import ResultsFile
 from udatools.evaluation.model_selection import format_selection
 from udatools.ops.digests import json_digest
@@ -24,11 +26,20 @@ from udatools.registry import RUNNERS
 
 from .checkpoints import CheckpointError, list_checkpoints, newest_readable, read_checkpoint
 from .distributed import cpu_model_wrapper, init_distributed, on_main
-from .journal import DONE, RUNNING, Journal, JournalError, WorkDirLock
+from .journal import DONE, RUNNING, WAITING, Journal, JournalError, WorkDirLock
 from .selection import CheckpointSelection
 from .stage_runner import StageRunner
 from .stage_store import StageStore, stage_keys
-from .stages import Stage, StageConfig, config_digest, expand_stages, fill_placeholders, merge_stage_config, resolve_references
+from .stages import (
+    Stage,
+    StageConfig,
+    config_digest,
+    expand_stages,
+    fill_placeholders,
+    machine_independent,
+    merge_stage_config,
+    resolve_references,
+)
 
 
 @RUNNERS.register_module()
@@ -70,6 +81,10 @@ class StagedRunner:
 
         Returns:
             dict: the content of ``results.json``.
+
+        Raises:
+            AnswersPending: on every rank, if a round waits for people. The stage's status is ``waiting``; the run goes on
+                with ``resume`` after their answers are imported.
         """
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         init_distributed(self.cfg)
@@ -135,7 +150,7 @@ class StagedRunner:
         digest = config_digest(cfg)
         if not self._selects(stage):
             return digest
-        return json_digest([digest, self.selection.settings(), repr(cfg.get('target_images'))])
+        return json_digest([digest, self.selection.settings(), repr(machine_independent(cfg.get('target_images')))])
 
     def _selects(self, stage: Stage) -> bool:
         return self.selection.active and stage is self.selected
@@ -263,13 +278,19 @@ class StagedRunner:
         cfg = self.stage_config(stage)
         folder = Path(cfg.work_dir)
         started = time.time()
-        on_main(lambda: self.journal.update(stage.name, status=RUNNING, config=self._digest(stage), start_from=cfg.start_from))
+        waited = {'waiting': None} if 'waiting' in self.journal.stage(stage.name) else {}
+        on_main(lambda: self.journal.update(stage.name, status=RUNNING, config=self._digest(stage), start_from=cfg.start_from,
+                                            **waited))
         latest = newest_readable(folder)
         if latest is not None:
             self.logger.info(f'{stage.name}: going on from {latest.name}')
             cfg.load_from, cfg.resume = str(latest), True
         runner = StageRunner.from_cfg(cfg)
-        runner.train()
+        try:
+            runner.train()
+        except AnswersPending as pending:
+            self._note_waiting(stage, runner, pending)
+            raise
         runner.synchronise_buffers()
         selection: dict[str, Any] | None = None
         if self._selects(stage):
@@ -284,6 +305,15 @@ class StagedRunner:
             return self._record(stage, checkpoint, metrics, seconds, selection)
 
         self.journal.content = on_main(record)
+
+    def _note_waiting(self, stage: Stage, runner: StageRunner, pending: AnswersPending) -> None:
+        """What the round waits for goes to the journal; what the selection has cost stays counted."""
+        for hook in runner.hooks:
+            if isinstance(hook, CostHook):
+                hook.after_train(runner)
+        about = dict(request_dir=pending.request_dir.resolve().relative_to(self.work_dir).as_posix(), round=pending.round,
+                     asked=pending.asked, unanswered=pending.unanswered)
+        on_main(lambda: self.journal.update(stage.name, status=WAITING, waiting=about))
 
     def _results(self) -> ResultsFile:
         return ResultsFile(self.work_dir, resolve_references(self.cfg), name=self.name, seed=self.seed)

@@ -7,6 +7,7 @@ import pprint
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
@@ -101,6 +102,7 @@ def resolve_references(cfg: Config) -> Config:
 
     Config files of models, datasets and methods are written without knowing each other (a base file cannot see its
     siblings); a reference is how a method says "the segmentor, whichever it is". Dots reach inside: ``{cfg:iters.main}``.
+    Top-level names with a leading underscore are pieces that config files are made of: they can be referred to and are left out.
 
     Raises:
         KeyError: when the config has no such value.
@@ -127,7 +129,8 @@ def resolve_references(cfg: Config) -> Config:
             return type(value)(resolve(item, trail) for item in value)
         return value
 
-    return Config(resolve(plain, ()), filename=cfg.filename)
+    wanted = {key: value for key, value in plain.items() if not key.startswith('_')}
+    return Config(resolve(wanted, ()), filename=cfg.filename)
 
 
 def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
@@ -146,10 +149,14 @@ def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
     return value
 
 
+def relevant_text(cfg: Config) -> str:
+    """What affects a stage's numbers as JSON with sorted keys, paths as they are."""
+    return json.dumps({key: value for key, value in cfg.to_dict().items() if key in RELEVANT}, sort_keys=True, default=str)
+
+
 def has_placeholder(cfg: Config) -> bool:
     """Whether what affects a stage's numbers names files of its run: its work directory, or checkpoints of other stages."""
-    relevant = {key: value for key, value in cfg.to_dict().items() if key in RELEVANT}
-    return bool(re.search(r'\{(work_dir|checkpoint:)', json.dumps(relevant, default=str)))
+    return bool(re.search(r'\{(work_dir|checkpoint:)', relevant_text(cfg)))
 
 
 def starting_stage(stages: list[Stage], stage: Stage) -> Stage | None:
@@ -164,12 +171,11 @@ def starting_stage(stages: list[Stage], stage: Stage) -> Stage | None:
 def merge_stage_config(base: Config, stage: Stage) -> Config:
     """The base config without the plan of stages, the stage's overrides merged in, references resolved.
 
-    Top-level names with a leading underscore are pieces that config files are made of; they are left out.
     ``base.stage_overrides`` (optional) comes last: overrides by the stage's kind (``main``), then by its name
     (``round2_main``). That is where a schedule says what differs by stage; stages that the method lacks are left unused.
     """
     plain = {key: value for key, value in base.to_dict().items()
-             if key not in ('stages', 'runner_type', 'stage_overrides') and not key.startswith('_')}
+             if key not in ('stages', 'runner_type', 'stage_overrides')}
     cfg = Config(plain, filename=None)
     of_stages = base.get('stage_overrides') or {}
     for overrides in (stage.config, of_stages.get(stage.kind, {}), of_stages.get(stage.name, {})):
@@ -177,7 +183,19 @@ def merge_stage_config(base: Config, stage: Stage) -> Config:
     return resolve_references(cfg)
 
 
+def machine_independent(value: Any) -> Any:
+    """A nested config in which absolute paths count by their last part only: a run may go on on another machine, where the
+    data lies elsewhere. Relative paths are kept: they say which data."""
+    if isinstance(value, str):
+        return PurePath(value).name if PurePath(value).is_absolute() else value
+    if isinstance(value, dict):
+        return {key: machine_independent(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [machine_independent(item) for item in value]
+    return value
+
+
 def config_digest(cfg: Config) -> str:
     """SHA-256 of what affects a stage's numbers; paths below the work directory are still placeholders."""
-    relevant = {key: value for key, value in cfg.to_dict().items() if key in RELEVANT}
+    relevant = {key: machine_independent(value) for key, value in cfg.to_dict().items() if key in RELEVANT}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from udatools.ops.mixing import class_mix_mask, confident_share, paste
+from udatools.ops.mixing import IGNORE, class_mix_mask, confident_share, paste
 from udatools.registry import MODELS
 
 from ..segmentors.batch import UDABatch
@@ -16,6 +16,8 @@ from ..segmentors.batch import UDABatch
 @MODELS.register_module()
 class ClassMix:
     """Makes the third domain of a batch, ``mixed``, from the other two and the teacher's prediction.
+
+    Where the target has labels (a person's answers, say) they hold and weigh 1; the teacher labels the rest.
 
     Args:
         threshold (float): teacher pixels weigh the share of the image that is predicted with more than this probability.
@@ -47,6 +49,10 @@ class ClassMix:
         confidence, prediction = target.teacher_prob.max(1)
         mask = class_mix_mask(source.label, target.teacher_prob.shape[1])
         weight = confident_share(confidence, self.threshold)[:, None, None].expand_as(confidence)
+        if target.label is not None:
+            known = target.label != IGNORE
+            prediction = torch.where(known, target.label, prediction)
+            weight = torch.where(known, torch.ones_like(weight), weight)
         return (self._augment(paste(mask, source.inputs, target.inputs)), paste(mask, source.label, prediction),
                 paste(mask, torch.ones_like(weight), weight))
 

@@ -1,0 +1,1 @@
+_base_ = ['./ppl_carla2camvid.py', '../_base_/methods/plus.py']

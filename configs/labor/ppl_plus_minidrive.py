@@ -1,0 +1,1 @@
+_base_ = ['./ppl_minidrive.py', '../_base_/methods/plus.py']

@@ -1,0 +1,1 @@
+_base_ = ['./spl_minidrive.py', '../_base_/methods/plus.py']

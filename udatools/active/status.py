@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a campaign of labelling stands: what was asked, answered and spent, what is left, how far people agree."""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from udatools.visualization.tables import human_seconds, percent, text_table
+
+from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
+from .package_files import LEDGER, package_of_round
+from .progress import request_progress, unit_of, units_asked
+from .request import VOID
+
+_COSTS = ('images', *SPENT_COLUMNS)
+
+
+def campaign_status(work_dir: str | Path) -> dict[str, Any]:
+    """Read the state of a campaign; nothing is written.
+
+    Returns:
+        dict: JSON-able: ``run``, ``policy``, ``total_pixels``, ``budget`` (None or ``unit``, ``limit``, ``image_limit``,
+        ``spent``, ``left``), ``spent`` (by unit), ``left`` (by unit, None without a limit in that unit), ``rounds``,
+        ``people``, ``coverage``, ``disagreement``, ``closures``.
+
+    Raises:
+        FileNotFoundError: if nothing was asked there.
+    """
+    work_dir = Path(work_dir)
+    if not (work_dir / LEDGER).is_file():
+        raise FileNotFoundError(f'{work_dir} has no {LEDGER}: no round of labelling was asked there; give the work directory '
+                                'of a run with an ActiveLabelingHook')
+    with LedgerReader(work_dir / LEDGER) as ledger:
+        settings, spent = ledger.settings(), ledger.spent()
+        names = {row['id']: row['name'] for row in settings.get('classes', ())}
+        names[VOID] = 'void'
+        total = settings.get('total_pixels', 0)
+        budget = _budget(ledger, spent)
+        left: dict[str, float | None] = dict.fromkeys(SPENT_COLUMNS)
+        if budget is not None:
+            left[column_of(budget['unit'])] = budget['left']
+        closures = ledger.closures()
+        coverage = [dict(id=class_id, name=names.get(class_id, str(class_id)), **count,
+                         share=count['pixels'] / total if total else None)
+                    for class_id, count in ledger.coverage().items()]
+        pairs = ledger.disagreement()
+        for pair in pairs:
+            pair['classes'] = {names.get(class_id, str(class_id)): count for class_id, count in pair['classes'].items()}
+        people = [dict(annotator=person, **ledger.spent(annotator=person), rounds={
+            round: found for round in ledger.rounds()
+            if (found := ledger.spent(round=round, annotator=person))['images']}) for person in ledger.annotators()]
+        return dict(work_dir=str(work_dir), run=settings.get('run', ''), policy=ledger.policy(), total_pixels=total,
+                    budget=budget, spent=spent, left=left,
+                    rounds=[_round(work_dir, ledger, number, closures) for number in ledger.rounds()],
+                    people=people, coverage=coverage, disagreement=pairs, closures=closures)
+
+
+def _budget(ledger: LedgerReader, spent: Mapping[str, Any]) -> dict[str, Any] | None:
+    limit = ledger.budget()
+    if limit is None:
+        return None
+    unit, amount = limit
+    used = spent[column_of(unit)]
+    return dict(unit=unit, limit=amount, image_limit=ledger.image_budget(), spent=used, left=amount - used)
+
+
+def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dict[str, Any]]) -> dict[str, Any]:
+    """One round; exact counts of what is open where its package is at hand."""
+    why = ledger.why_closed(number)
+    about: dict[str, Any] = dict(round=number, request_id=ledger.request_of_round(number),
+                                 state='waiting' if why is None else 'closed', reason=why)
+    closure = next((row for row in closures if row['round'] == number), None)
+    spent = ledger.spent(round=number)
+    request = package_of_round(work_dir, number)
+    if request is not None and request.request_id == about['request_id']:
+        about.update(kind=request.kind, unit=unit_of(request.kind), asked_images=len(request.asked_keys()),
+                     asked_pixels=sum(item.asked for item in request.items))
+    if why is None and 'kind' in about and request is not None:
+        progress = request_progress(ledger, request)
+        about.update(asked=progress.asked, answered=progress.answered, complete_images=progress.done)
+    elif closure is not None:
+        about.update(asked=closure['asked'], answered=closure['answered'])
+    else:
+        about.update(asked=None if request is None else sum(units_asked(request, key) for key in request.asked_keys()),
+                     answered=spent['components'])
+    return {**about, 'spent': spent}
+
+
+def format_status(status: Mapping[str, Any]) -> str:
+    """The status for a console."""
+    total = status['total_pixels']
+    lines = [f'{status["run"] or "campaign"} in {status["work_dir"]}']
+    if (budget := status['budget']) is not None:
+        each = '' if budget['image_limit'] is None else f', {budget["image_limit"]:g} an image'
+        lines.append(f'Budget: {budget["limit"]:g} {budget["unit"]}{each}; {budget["spent"]:g} spent, {budget["left"]:g} left.')
+    else:
+        lines.append('No budget: everything that the selector offers is asked.')
+    lines += ['', text_table(['unit', 'spent', 'left'], [
+        ['regions' if name == 'components' else name, f'{status["spent"][name]:g}',
+         '-' if status['left'].get(name) is None else f'{status["left"][name]:g}'] for name in SPENT_COLUMNS])]
+    if total:
+        lines.append(f'{percent(status["spent"]["pixels"] / total)} of {total} pixels, '
+                     f'{human_seconds(status["spent"]["seconds"])} of work.')
+    rows = [[f'round {row["round"]}', row['state'], row.get('kind') or '?', _number(row['asked']), _number(row['answered']),
+             *(f'{row["spent"][name]:g}' for name in _COSTS)] for row in status['rounds']]
+    headings = ['regions' if name == 'components' else name for name in _COSTS]
+    lines += ['', text_table(['', 'state', 'kind', 'units asked', 'answered', *headings], rows)]
+    lines += [f'Round {row["round"]}: {row["reason"]}' for row in status['rounds'] if row['reason']]
+    people = []
+    for person in status['people']:
+        people.append([person['annotator'], 'all', *(f'{person[name]:g}' for name in _COSTS)])
+        if len(person['rounds']) > 1:
+            people += [['', str(number), *(f'{spent[name]:g}' for name in _COSTS)]
+                       for number, spent in person['rounds'].items()]
+    if people:
+        lines += ['', text_table(['who', 'round', *headings], people)]
+    if status['coverage']:
+        lines += ['', text_table(['class', 'pixels', 'images', 'of all pixels'], [
+            [row['name'], str(row['pixels']), str(row['images']), '-' if row['share'] is None else f'{row["share"]:.3%}']
+            for row in status['coverage']])]
+    if status['disagreement']:
+        lines += ['', f'Where people differ, the policy is {status["policy"]!r}.', text_table(
+            ['people', 'both answered', 'differ', 'share', 'most in'], [
+                [' / '.join(pair['people']), str(pair['pixels']), str(pair['differ']), f'{pair["share"]:.1%}', _worst(pair)]
+                for pair in status['disagreement']])]
+    return '\n'.join(lines)
+
+
+def _number(value: float | None) -> str:
+    return '?' if value is None else f'{value:g}'
+
+
+def _worst(pair: Mapping[str, Any]) -> str:
+    """The class with the most differing pixels."""
+    name, count = max(pair['classes'].items(), key=lambda entry: entry[1]['differ'])
+    return f'{name} ({count["differ"]} of {count["either"]})' if count['differ'] else '-'
