@@ -4,10 +4,10 @@ import hashlib
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_page import Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_campaign import KEYS, SIZE, baseline, toy_campaign
@@ -15,41 +15,14 @@ from toy_campaign import KEYS, SIZE, baseline, toy_campaign
 from udatools.visualization.campaign import load_campaigns, write_campaign
 from udatools.visualization.campaign.outlook import Verdict, densest_window, look_back, rank
 
-EMPTY = {'meta', 'img', 'br', 'hr', 'link', 'input'}
 
-
-class Page(HTMLParser):
-    """Text and tags of a page; every element must be closed."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.html = path.read_text(encoding='utf-8')
-        self.tags, self.text, self.open = [], '', []
-        self.feed(self.html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in EMPTY:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ('style', 'title'):
-            self.text += ' '.join(data.split()) + ' '
-
-    def headings(self):
-        return re.findall(r'<h2>(.*?)</h2>', self.html)
+def headings(page):
+    return re.findall(r'<h2>(.*?)</h2>', page.html)
 
 
 def page_of(*runs, **options):
     path, problems = write_campaign(list(runs), **{'clicks': 0, **options})
-    return Page(path), problems
+    return Page(path.read_text(encoding='utf-8')), problems
 
 
 def contents(root):
@@ -61,7 +34,7 @@ def test_numbers_of_one_campaign(tmp_path):
     run, supervised = toy_campaign(tmp_path / 'run'), baseline(tmp_path / 'sup', 'supervised_toy', 40.0)
     page, problems = page_of(run, supervised)
     assert problems == {}
-    assert page.headings() == ['Cost against accuracy', 'Classes of the selected pixels', 'Rounds', 'What each class gained',
+    assert headings(page) == ['Cost against accuracy', 'Classes of the selected pixels', 'Rounds', 'What each class gained',
                                'Worst images']
     for text in ('mIoU at the end 36.0', 'gained by labels +16.0 points, from 20.0', 'of full labelling 90.0%',
                  'labelling time 5 min 30 s', 'clicks 16', 'answered pixels 92 3.99% of all', 'Answered by ana and bo',
@@ -96,7 +69,7 @@ def test_several_campaigns_are_named_and_linked(tmp_path):
     links = {attributes['href'] for tag, attributes in page.tags if tag == 'a' and 'href' in attributes}
     ids = {'#' + attributes['id'] for tag, attributes in page.tags if tag == 'a' and 'id' in attributes}
     assert links == ids and len(links) == 2
-    assert 'Rounds: ppl' in page.headings() and 'Rounds: x&lt;y' in page.headings()
+    assert 'Rounds: ppl' in headings(page) and 'Rounds: x&lt;y' in headings(page)
     assert 'Units are segments' in page.text and 'Units are points' in page.text
 
 
@@ -107,14 +80,14 @@ def test_files_that_are_missing_leave_their_section_out(tmp_path):
     content['stages'] = content['stages'][:1]
     (run / 'results.json').write_text(json.dumps(content), encoding='utf-8')
     page, _ = page_of(run)
-    assert page.headings() == ['Classes of the selected pixels', 'Rounds']
+    assert headings(page) == ['Classes of the selected pixels', 'Rounds']
     assert '1 0 0 0 72 0 1 12 10 3 min 30 s – –' in page.text
 
 
 def test_without_models_it_says_why_and_judges_by_what_was_stored(tmp_path):
     page, problems = page_of(toy_campaign(tmp_path / 'run'), clicks=1000)
     assert list(problems) == ['ppl_toy'] and 'config.py does not exist' in problems['ppl_toy']
-    assert 'What it would ask next' in page.headings() and 'config.py does not exist' in page.text
+    assert 'What it would ask next' in headings(page) and 'config.py does not exist' in page.text
     assert 'the model that asked was most often wrong' in page.text
 
 

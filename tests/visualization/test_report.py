@@ -7,43 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from html_page import Page
 
 from udatools.visualization import write_report
 from udatools.visualization.run_data import load_panels, load_run
-
-VOID = {'meta', 'img', 'br', 'hr', 'link', 'input', 'line', 'path', 'rect', 'circle'}
-
-
-class Page(HTMLParser):
-    """Text, tags and attributes of a page; checks that every element is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.text = ''
-        self.open: list[str] = []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID or (tag in ('line', 'path', 'rect', 'circle')):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ('style', 'title'):
-            self.text += data + ' '
 
 
 def report(work_dir, max_panels=1, **keywords) -> Page:
