@@ -39,6 +39,19 @@ def test_spent_left_and_rounds(status):
     assert two['asked'] == sum(item.components for item in request.items) and two['complete_images'] == 1
 
 
+def test_a_round_that_nobody_closed_yet_is_answered_when_nothing_is_open(status, tmp_path):
+    _, request, first, _ = status
+    rest = [key for key in request.asked_keys() if key != first]
+    with LabelLedger(tmp_path / 'ledger.sqlite') as ledger:
+        ledger.record(request, [
+            Answer(key, np.where(request.regions(key) > 0, 0, 255).astype(np.uint8), 'anna', 'page') for key in rest[1:]])
+        assert campaign_status(tmp_path)['rounds'][1]['state'] == 'waiting'
+        ledger.record(request, [Answer(rest[0], np.where(request.regions(rest[0]) > 0, 0, 255).astype(np.uint8), 'anna', 'page')])
+        ledger.checkpoint()
+    two = campaign_status(tmp_path)['rounds'][1]
+    assert (two['state'], two['answered']) == ('answered', two['asked'])
+
+
 def test_people_classes_and_disagreement(status):
     found, _, first, pixels = status
     people = {person['annotator']: person for person in found['people']}

@@ -77,6 +77,8 @@ def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dic
     if why is None and 'kind' in about and request is not None:
         progress = request_progress(ledger, request)
         about.update(asked=progress.asked, answered=progress.answered, complete_images=progress.done)
+        if progress.answered == progress.asked:
+            about['state'] = 'answered'
     elif closure is not None:
         about.update(asked=closure['asked'], answered=closure['answered'])
     else:
