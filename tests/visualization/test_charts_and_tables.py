@@ -136,7 +136,8 @@ def test_counts(number, text):
 
 
 @pytest.mark.parametrize(
-    ('portion', 'text'), [(0, '0%'), (1, '100%'), (0.02268, '2.27%'), (0.5, '50.0%'), (1e-5, '0.00%')]
+    ('portion', 'text'), [(0, '0%'), (1, '100%'), (0.02268, '2.27%'), (0.5, '50.0%'), (1e-5, '0.0010%'), (0.000095, '0.0095%'),
+                          (0.0001, '0.01%'), (3e-9, '0.00000030%')]
 )
 def test_percent(portion, text):
     assert percent(portion) == text

@@ -44,9 +44,19 @@ def human_count(number: float) -> str:
 
 
 def percent(portion: float) -> str:
-    """Return a portion in [0, 1] as a percentage with two decimals, or one above ten percent, none for 0 and 1."""
+    """Return a portion in [0, 1] as a percentage with two decimals, or one above ten percent, none for 0 and 1.
+
+    What would round to zero, such as the share of single points, gets two digits.
+
+    Example:
+        >>> percent(0.5), percent(0.0251), percent(0.0000134), percent(0)
+        ('50.0%', '2.51%', '0.0013%', '0%')
+    """
     if portion in (0, 1):
         return f'{portion:.0%}'
+    if 0 < portion < 0.0001:
+        places = 1 - math.floor(math.log10(100 * portion))
+        return f'{portion:.{places}%}'
     return f'{portion:.2%}' if portion < 0.1 else f'{portion:.1%}'
 
 
