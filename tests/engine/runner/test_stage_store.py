@@ -48,6 +48,23 @@ def test_keys_change_with_the_code_and_only_after_the_change(monkeypatch):
     assert not set(keys_of().values()) & set(before.values())
 
 
+def test_code_label_maps_and_libraries_all_count(monkeypatch, tmp_path):
+    digest_of = stage_store.code_digest.__wrapped__  # not the remembered one
+    (tmp_path / 'datasets').mkdir()
+    for name in ('__init__.py', 'datasets/map.json', 'page.css'):
+        (tmp_path / name).write_text('1')
+    monkeypatch.setattr(stage_store.udatools, '__file__', str(tmp_path / '__init__.py'))
+    seen = [digest_of()]
+    for name in ('__init__.py', 'datasets/map.json'):
+        (tmp_path / name).write_text('2')
+        seen.append(digest_of())
+    monkeypatch.setattr(stage_store, 'installed_versions', lambda: {'torch': '0.1'})
+    seen.append(digest_of())
+    assert len(set(seen)) == 4
+    (tmp_path / 'page.css').write_text('2')  # draws a page, trains nothing
+    assert digest_of() == seen[-1]
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """Names of the stages that were really trained."""

@@ -3,7 +3,8 @@
 
 Methods are compared on the same beginning: LabOR and every baseline selector start from one source training and one
 adversarial warm-up, CBST and CRST from another. A stage is shared when its weights are a function of its config, the seed,
-the code and the stage it starts from; one that reads what its run has written (labels, other checkpoints) is not.
+the code, the libraries and the stage it starts from; one that reads what its run has written (labels, other checkpoints) is
+not. Data are told apart by their paths alone: after a change of the images themselves, use another store.
 """
 import hashlib
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import udatools
+from udatools.compat import installed_versions
 from udatools.engine.costs import FILE as COST_FILE
 from udatools.ops.digests import json_digest
 from udatools.utils.atomic import write_json_atomic
@@ -26,10 +28,10 @@ _RECORD = 'record.json'
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of all Python files of the package: weights of another version are other weights."""
+    """SHA-256 of the package's code and label maps and of the versions below it: others give other weights."""
     root = Path(udatools.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob('*.py')):
+    digest = hashlib.sha256(repr(sorted(installed_versions().items())).encode())
+    for path in sorted(path for path in root.rglob('*') if path.suffix in ('.py', '.json')):
         digest.update(f'{path.relative_to(root).as_posix()}\n'.encode() + path.read_bytes())
     return digest.hexdigest()
 
