@@ -2,27 +2,22 @@
 """The whole loop with a person: a run asks and ends, the page is answered by keyboard in a real browser, the run goes on
 and its model is better. The round trains on the answers alone, so what it gains it has from them.
 """
-import importlib.util
 import json
 import re
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import forked_python
 import numpy as np
 import pytest
+from annotator_browser import current_point, finished, press_point, saved
 from shrink import REPO, shrink
 
 from udatools.active import LabelLedger, Request
 from udatools.engine.runner.stages import StageConfig
 
 pytestmark = pytest.mark.slow
-_spec = importlib.util.spec_from_file_location('annotator_page', Path(__file__).with_name('test_annotator_page.py'))
-page_test = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(page_test)  # skips this file too where a browser is missing
-browser, open_page = page_test.browser, page_test.open_page
 
 IMAGES, POINTS = 4, 8
 
@@ -74,11 +69,11 @@ def test_a_person_answers_a_round_and_the_model_improves(open_page, config, shel
         address = re.search(r'http://\S+/', line)
         assert address, line + served.stdout.read()
         page, answered = open_page(SimpleNamespace(url=address[0])), set()
-        while not page_test.finished(page):
-            key, x, y = page_test.current_point(page)
+        while not finished(page):
+            key, x, y = current_point(page)
             value = int(truth[key][y, x])
-            answered.add(page_test.press_point(page, 'Space' if value == 255 else keys[value]))
-        page_test.saved(page)
+            answered.add(press_point(page, 'Space' if value == 255 else keys[value]))
+        saved(page)
     finally:
         served.terminate()
         said = served.communicate(timeout=30)[0]
