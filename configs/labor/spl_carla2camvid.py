@@ -3,5 +3,5 @@ _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/carla2camvid
 labor = dict(
     selector=dict(score='uniform'),
     discrepancy_lr=1e-5,
-    budget=dict(_delete_=True, unit='pixels', portion=0.025))
+    budget=dict(_delete_=True, unit='pixels', portion=0.022))
 baselines = ['work_dirs/source_only_carla2camvid', 'work_dirs/adaptsegnet_carla2camvid', 'work_dirs/supervised_carla2camvid']

@@ -1,7 +1,8 @@
 # Active domain adaptation: adversarial warm-up, then rounds of asking for target pixels and training on all answers so far.
 _base_ = './adaptsegnet.py'
 _target = dict(type='SegmentationCE', name='target', domain='target')
-_source = dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}')
+_source = dict(
+    type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}', class_weight='{cfg:class_weight?}')
 _adversarial = dict(
     type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', weights='{cfg:adv_weights}')
 # The two readings of what trains the main model on the answers: labor.main chooses one.
@@ -20,7 +21,7 @@ _labelling_hook = dict(
     type='ActiveLabelingHook', selector='{cfg:labor.selector}', annotator='{cfg:labor.annotator}',
     model=_main_model, checkpoint='{checkpoint:main|warmup}', dataset='{cfg:target_images}', ledger='{work_dir}/ledger.sqlite',
     request_dir='{work_dir}/requests/round_{round}', label_dir='{work_dir}/labels', budget='{cfg:labor.budget}',
-    round='{round}', num_rounds='{cfg:labor.rounds}', panels='{cfg:labor.panels}')
+    round='{round}', num_rounds='{cfg:labor.rounds}', panels='{cfg:labor.panels}', seed='{cfg:randomness.seed}')
 
 _source_stage = dict(name='source', config={
     'model.objectives': [_source],

@@ -3,7 +3,8 @@ model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
     running_statistics='{cfg:running_statistics}',
     objectives=[
-        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}'),
+        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}',
+             class_weight='{cfg:class_weight?}'),
         dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', space='entropy',
              weights='{cfg:adv_weights}'),
     ])

@@ -5,7 +5,8 @@ self_training = dict(
     views=dict(scales=[0.9], flip=True),
     source_portion=[0.03 + 0.0025 * k for k in range(13)],  # of the source images by round, 0.06 from the 13th on
     objectives=[
-        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}'),
+        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}',
+             class_weight='{cfg:class_weight?}'),
         dict(type='SegmentationCE', name='target', domain='target'),
     ])
 _rounds = dict(name='round', repeat=3, steps=[dict(_base_._main_step, config={

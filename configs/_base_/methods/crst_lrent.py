@@ -3,7 +3,8 @@ _base_ = './cbst.py'
 self_training = dict(
     teacher=dict(_delete_=True, momentum=1.0),
     objectives=[
-        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}'),
+        dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}',
+             class_weight='{cfg:class_weight?}'),
         dict(type='SoftPseudoLabelCE', name='target', alpha=0.25,
              thresholds='{work_dir}/pseudo_labels/round_{round}/thresholds.json'),
     ])

@@ -14,7 +14,7 @@ stages = [
         dict(name='self_training' + band, config={  # from the backbone weights again, as the authors do
             'data_preprocessor.domain_transforms': [dict(type='FourierTransfer', beta='{cfg:fda.betas.%s}' % band)],
             'model.objectives': [
-                dict(type='SegmentationCE', name='source', domain='source'),
+                dict(type='SegmentationCE', name='source', domain='source', class_weight='{cfg:class_weight?}'),
                 dict(type='PredictionRegularizer', name='entropy', measure='charbonnier_entropy', eta='{cfg:fda.eta}',
                      loss_weight='{cfg:fda.entropy_weight}'),
                 dict(type='SegmentationCE', name='target', domain='target'),

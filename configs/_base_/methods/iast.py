@@ -1,7 +1,7 @@
 # IAST (Mei et al., ECCV 2020): instance-adaptive pseudo-labels on top of an adversarial warm-up; no source in the rounds.
 _base_ = './self_training.py'
 model = dict(objectives=[
-    dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}'),
+    dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}', class_weight='{cfg:class_weight?}'),
     dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}', weights='{cfg:adv_weights}',
          gan='ls'),
 ])

@@ -1,5 +1,6 @@
 # MaxSquare: the maximum squares loss on the target, from a source-only model (Chen, Xue, Cai, ICCV 2019).
-_source = dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}')
+_source = dict(
+    type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}', class_weight='{cfg:class_weight?}')
 model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
     running_statistics='{cfg:running_statistics}', objectives='{cfg:max_squares.objectives}')

@@ -1,6 +1,7 @@
 # MaxSquare-IW with self-produced guidance of the head `aux`; needs a multi-level model.
 _base_ = './maxsquare_iw.py'
-_source = dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}')
+_source = dict(
+    type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}', class_weight='{cfg:class_weight?}')
 max_squares = dict(objectives=[
     _source,
     dict(type='PredictionRegularizer', name='max_squares', measure='max_squares', loss_weight='{cfg:max_squares.weight}',

@@ -1,5 +1,6 @@
 # PatchAlign: alignment of discriminative patch representations (Tsai et al., ICCV 2019), from a source-only model.
-_source = dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}')
+_source = dict(
+    type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}', class_weight='{cfg:class_weight?}')
 model = dict(
     type='UDASegmentor', segmentor='{cfg:segmentor}', data_preprocessor='{cfg:data_preprocessor}',
     running_statistics='{cfg:running_statistics}',

@@ -6,7 +6,8 @@ self_training = dict(
     teacher=None,  # of the model in the rounds
 )
 _source_config = {
-    'model.objectives': [dict(type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}')],
+    'model.objectives': [dict(
+        type='SegmentationCE', name='source', domain='source', heads='{cfg:source_heads}', class_weight='{cfg:class_weight?}')],
     'train_dataloader.dataset.target': None,
 }
 _source_start_stage = dict(name='source', config={**_source_config, 'train_cfg.max_iters': '{cfg:iters.source_start}'})

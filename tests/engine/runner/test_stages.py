@@ -79,6 +79,13 @@ def test_unknown_reference(name):
         resolve_references(Config(dict(a=dict(b=1), x=f'{{cfg:{name}}}')))
 
 
+def test_optional_references():
+    cfg = Config(dict(here=1, a=dict(x='{cfg:here?}', y='{cfg:gone?}', z=2), b=['{cfg:gone.deeper?}', 3], c='{cfg:gone?}'))
+    assert resolve_references(cfg).to_dict() == dict(here=1, a=dict(x=1, z=2), b=[3])
+    with pytest.raises(KeyError, match="refers to 'gone'"):  # of what an optional reference finds, the rest is still needed
+        resolve_references(Config(dict(here='{cfg:gone}', a=dict(x='{cfg:here?}'))))
+
+
 def test_placeholders():
     values = {'work_dir': '/runs/x', 'round': '2', 'checkpoint:main|warmup': '/runs/x/iter_3.pth'}
     filled = fill_placeholders(

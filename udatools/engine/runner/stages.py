@@ -18,7 +18,8 @@ RELEVANT = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'auto_sca
             'randomness', 'load_from', 'val_dataloader', 'val_cfg', 'val_evaluator')
 _KEYS = {'name', 'init', 'config', 'evaluate'}
 _PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
-_REFERENCE = re.compile(r'\{cfg:([\w.]+)\}')
+_REFERENCE = re.compile(r'\{cfg:([\w.]+)(\??)\}')
+_ABSENT = object()
 
 
 class StageConfig(Config):
@@ -103,16 +104,17 @@ def resolve_references(cfg: Config) -> Config:
     Config files of models, datasets and methods are written without knowing each other (a base file cannot see its
     siblings); a reference is how a method says "the segmentor, whichever it is". Dots reach inside: ``{cfg:iters.main}``.
     Top-level names with a leading underscore are pieces that config files are made of: they can be referred to and are left out.
+    ``{cfg:NAME?}`` is optional: where the config has no such value, the key (or list item) that refers to it goes.
 
     Raises:
-        KeyError: when the config has no such value.
+        KeyError: when the config has no such value and the reference is not optional.
         ValueError: for references in a circle.
     """
     plain = cfg.to_dict()
 
     def resolve(value: Any, trail: tuple[str, ...]) -> Any:
         if isinstance(value, str) and (match := _REFERENCE.fullmatch(value)):
-            name = match.group(1)
+            name, optional = match.groups()
             if name in trail:
                 raise ValueError(f'config references go in a circle: {" -> ".join((*trail, name))}')
             found: Any = plain
@@ -120,13 +122,16 @@ def resolve_references(cfg: Config) -> Config:
                 if isinstance(found, str) and _REFERENCE.fullmatch(found):
                     found = resolve(found, (*trail, name))
                 if not isinstance(found, dict) or part not in found:
+                    if optional:
+                        return _ABSENT
                     raise KeyError(f"the config refers to '{name}', which it does not have; define it in one of its base files")
                 found = found[part]
             return resolve(copy.deepcopy(found), (*trail, name))
         if isinstance(value, dict):
-            return {key: resolve(item, trail) for key, item in value.items()}
+            resolved = {key: resolve(item, trail) for key, item in value.items()}
+            return {key: item for key, item in resolved.items() if item is not _ABSENT}
         if isinstance(value, (list, tuple)):
-            return type(value)(resolve(item, trail) for item in value)
+            return type(value)(item for item in (resolve(entry, trail) for entry in value) if item is not _ABSENT)
         return value
 
     wanted = {key: value for key, value in plain.items() if not key.startswith('_')}
