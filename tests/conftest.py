@@ -62,12 +62,23 @@ def real_data_root() -> Path:
 
 
 @pytest.fixture(scope='session')
-def tiny_data(minidrive_root, tmp_path_factory):
+def minidrive_video_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MiniDrive video of two source clips of 2 frames, one target training and one validation clip of 6, 64x32; read only."""
+    from udatools.datasets.minidrive.video import generate_minidrive_video
+
+    root = tmp_path_factory.mktemp('minidrive_video')
+    return generate_minidrive_video(
+        root, size=(64, 32), source_clips=2, source_frames=2, target_clips=1, val_clips=1, target_frames=6, progress=False)
+
+
+@pytest.fixture(scope='session')
+def tiny_data(minidrive_root, minidrive_video_root, tmp_path_factory):
     """Root folder by dataset type."""
     carla = tmp_path_factory.mktemp('carla')
     _write_carla(minidrive_root / 'cityscapes', carla)
     return {'GTA5Domain': minidrive_root / 'gta5', 'CityscapesDomain': minidrive_root / 'cityscapes',
-            'SYNTHIADomain': minidrive_root / 'synthia', 'CamVidDomain': minidrive_root / 'camvid', 'CARLADomain': carla}
+            'SYNTHIADomain': minidrive_root / 'synthia', 'CamVidDomain': minidrive_root / 'camvid', 'CARLADomain': carla,
+            'VIPERDomain': minidrive_video_root / 'viper', 'CityscapesVPSDomain': minidrive_video_root / 'cityscapes_vps'}
 
 
 def _write_carla(cityscapes, carla):

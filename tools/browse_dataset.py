@@ -2,7 +2,7 @@
 """Show what the network will see: ``python tools/browse_dataset.py configs/labor/spl_minidrive.py --count 4``.
 
 For each domain a picture is written with a row for each item of training: the image after every transform with its label below,
-then the input of the network. Pixels without a label are grey and dark.
+then the input of the network. Pixels without a label are grey and dark. A clip has a row a frame, with its flow as colours.
 """
 import argparse
 import sys

@@ -21,11 +21,13 @@ from mmseg.registry import (
 
 DOMAIN_TRANSFORMS = Registry('domain_transform', scope='mmseg', locations=['udatools.models.domain_transforms'])
 OBJECTIVES = Registry('objective', scope='mmseg', locations=['udatools.models.objectives'])
+FLOW_ESTIMATORS = Registry('flow_estimator', scope='mmseg', locations=['udatools.models.flow'])
 PSEUDO_LABEL_POLICIES = Registry('pseudo_label_policy', scope='mmseg', locations=['udatools.pseudo_labels'])
 SELECTORS = Registry('selector', scope='mmseg', locations=['udatools.active.selectors'])
 ANNOTATORS = Registry('annotator', scope='mmseg', locations=['udatools.active.annotators'])
 
 __all__ = [
-    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'DOMAIN_TRANSFORMS', 'FUNCTIONS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS',
-    'OBJECTIVES', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES', 'RUNNERS', 'SELECTORS', 'TRANSFORMS'
+    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'DOMAIN_TRANSFORMS', 'FLOW_ESTIMATORS', 'FUNCTIONS', 'HOOKS', 'LOOPS', 'METRICS',
+    'MODELS', 'OBJECTIVES', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES', 'RUNNERS', 'SELECTORS',
+    'TRANSFORMS'
 ]

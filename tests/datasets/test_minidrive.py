@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udatools.datasets.minidrive import render_clip, render_label, render_still
+from udatools.datasets.minidrive.clip import exact_flow, visible
 from udatools.datasets.minidrive.geometry import Camera, clip_near, motion_homographies, object_to_camera, plane_maps
 from udatools.datasets.minidrive.rasteriser import look, rasterise, visible_polygons
-from udatools.datasets.minidrive.render import _visible, exact_flow, make_shot, render_view
+from udatools.datasets.minidrive.render import make_shot, trace
 from udatools.datasets.minidrive.scene import Material, SceneBuilder
 from udatools.datasets.minidrive.taxonomy import CLASSES, THINGS, VOID
 
@@ -263,7 +264,8 @@ def test_flow_warps_the_picture_better_than_standing_still():
 def test_flow_against_moving_the_point_in_the_world():
     """A few pixels of every kind of surface: intersect the ray in world coordinates, move, project."""
     shot = make_shot('real', 1, size=(192, 96), num_frames=4)
-    _, view, surface, _ = render_view(shot, 1)
+    traced = trace(shot, 1)
+    view, surface = traced.view, traced.surface
     next_view = look(shot.scene, shot.camera_at(2), 2)
     flow, _ = exact_flow(view, surface, next_view)
     scene, camera, next_camera = shot.scene, shot.camera_at(1), shot.camera_at(2)
@@ -287,20 +289,21 @@ def test_flow_against_moving_the_point_in_the_world():
         moved = np.array([c * body[0] + s * body[2], body[1], -s * body[0] + c * body[2]]) + next_position[owner]
         x, y, z = next_camera.rotation() @ (moved - np.array(next_camera.position))
         expected = (x / z * camera.focal_px + 95.5 - column, y / z * camera.focal_px + camera.horizon_px - row)
-        assert flow[row, column] == pytest.approx(expected, abs=1e-2, rel=1e-3)
+        assert flow[:, row, column] == pytest.approx(expected, abs=1e-2, rel=1e-3)
         moving += np.abs(scene.velocity[owner]).max() > 0
     assert moving > 3
 
 
 def test_sky_flow_is_pure_rotation():
     shot = make_shot('sim', 0, size=(192, 96), num_frames=3)
-    _, view, surface, _ = render_view(shot, 0)
+    traced = trace(shot, 0)
+    view, surface = traced.view, traced.surface
     flow, _ = exact_flow(view, surface, look(shot.scene, shot.camera_at(1), 1))
     row, column = np.argwhere(surface == 0)[0]
     before, after = shot.camera_at(0), shot.camera_at(1)
     ray = np.linalg.inv(before.intrinsics()) @ np.array([column, row, 1.0])
     x, y, z = after.intrinsics() @ after.rotation() @ before.rotation().T @ ray
-    assert flow[row, column] == pytest.approx((x / z - column, y / z - row), abs=1e-3)
+    assert flow[:, row, column] == pytest.approx((x / z - column, y / z - row), abs=1e-3)
 
 
 def test_instances_keep_their_class_through_a_clip(clip):
@@ -335,15 +338,15 @@ def test_flow_of_a_moving_card_by_hand():
     flow, inverse_depth = exact_flow(views[0], surface, views[1])
     label = views[0].scene.label[surface]
     assert (label[20:41, 40:61] == 13).all() and (label == 13).sum() == 21 * 21
-    assert flow[label == 13] == pytest.approx(np.tile([5.0, 0.0], (21 * 21, 1)), abs=1e-4)
-    assert np.abs(flow[label == 2]).max() < 1e-4
+    assert flow[:, label == 13].T == pytest.approx(np.tile([5.0, 0.0], (21 * 21, 1)), abs=1e-4)
+    assert np.abs(flow[:, label == 2]).max() < 1e-4
     assert inverse_depth[30, 50] == pytest.approx(0.1) and inverse_depth[0, 0] == pytest.approx(0.05)
 
 
 def test_only_what_the_card_covers_next_is_not_visible():
     """The card spans columns 40..60 and then 45..65: the wall at columns 61..65 is hidden in the next frame."""
     views, ((surface, _), (next_surface, next_depth)) = _card_before_a_wall()
-    seen = _visible(*exact_flow(views[0], surface, views[1]), surface, next_surface, next_depth)
+    seen = visible(*exact_flow(views[0], surface, views[1]), surface, next_surface, next_depth)
     expected = np.ones((61, 101), bool)
     expected[20:41, 61:66] = False
     assert (seen == expected).all()

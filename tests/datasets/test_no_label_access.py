@@ -13,10 +13,14 @@ from udatools.datasets import (
     CamVidDomain,
     CARLADomain,
     CityscapesDomain,
+    CityscapesSequenceDomain,
+    CityscapesVPSDomain,
     GTA5Domain,
     ImageFolderDomain,
     SYNTHIADomain,
+    SYNTHIASeqDomain,
     UDADataset,
+    VIPERDomain,
 )
 
 PIPELINE = [
@@ -31,6 +35,10 @@ CASES = {
     'synthia': (SYNTHIADomain, 'cityscapes19', ('GT', )),
     'camvid': (CamVidDomain, 'camvid11', ('trainannot', )),
     'carla': (CARLADomain, 'camvid11', ('labels', )),
+    'viper': (VIPERDomain, 'viper15', ('cls', )),
+    'cityscapes_vps': (CityscapesVPSDomain, 'viper15', ('labelmap', 'panoptic_video', 'cls', 'panoptic_gt_train_city_vps.json')),
+    'cityscapes_sequence': (CityscapesSequenceDomain, 'davsn15', ('gtFine', )),
+    'synthia_seq': (SYNTHIASeqDomain, 'synthiaseq12', ('GT', )),
 }
 
 

@@ -37,11 +37,20 @@ def test_stock_names_only():
     config(backbone=dict(type='DilatedVGG16', weights='torchvision://vgg16')),
     config(backbone=RESNET | dict(caffe_pooling=True)),
     config(head=HEAD | dict(dilations=(1, 2))),
-], ids=['vgg', 'caffe pooling', 'dilation 1'])
+    config(head=dict(type='DAFormerHead', in_channels=(8, ), num_classes=3)),
+], ids=['vgg', 'caffe pooling', 'dilation 1', 'daformer'])
 def test_what_stock_mmseg_cannot_say_stays_ours(cfg, tmp_path):
     model, state, plain = plain_model(cfg, weights())
     assert not plain
     assert model['backbone'].get('weights', 'scratch') == 'scratch'  # nobody downloads weights to load others
+
+
+def test_mix_transformers_and_heads_of_mmseg_need_nothing_of_ours():
+    backbone = dict(type='UDAMixVisionTransformer', weights='mmseg://mit_b0', embed_dims=32, num_layers=(2, 2, 2, 2))
+    model, state, plain = plain_model(config(backbone, head=dict(type='SegformerHead', num_classes=3)), weights())
+    assert plain and model['decode_head']['type'] == 'SegformerHead'
+    assert model['backbone'] == dict(type='MixVisionTransformer', embed_dims=32, num_layers=(2, 2, 2, 2))
+    assert 'decode_head.branches.0.weight' in state
 
 
 def test_files(tmp_path):

@@ -76,7 +76,7 @@ images = st.integers(1, 3).flatmap(lambda n: st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(images, st.sampled_from(['cityscapes19', 'synthia16', 'synthia13', 'viper15', 'da_vsn15']),
+@given(images, st.sampled_from(['cityscapes19', 'synthia16', 'synthia13', 'viper15', 'davsn15']),
        st.sampled_from(['ignore', 'count']))
 def test_against_the_slow_reference(images, protocol, outside):
     pairs = [(np.array(p).reshape(3, 4), np.array(g).reshape(3, 4)) for p, g in images]
@@ -114,7 +114,7 @@ def test_prediction_outside_of_the_protocol_is_a_miss_and_no_false_positive():
 def test_merged_classes_are_one():
     person, rider = 11, 12
     pairs = [(np.array([[person, rider, rider, 0]]), np.array([[rider, person, rider, 0]]))]
-    assert run(pairs, protocol='da_vsn15')['IoU/person'] == 100
+    assert run(pairs, protocol='davsn15')['IoU/person'] == 100
     assert run(pairs)['IoU/rider'] == pytest.approx(100 / 3)
 
 

@@ -2,7 +2,10 @@
 """Any config of the repository at a size that a test can run: same components, small network, images and counts."""
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
+
+from udatools.registry import MODELS
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
@@ -28,7 +31,13 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
     cfg.checkpoint_interval = 1
     cfg.iters = dict.fromkeys(cfg.iters, iterations)
     cfg.baselines = []
-    _shrink_network(cfg)
+    _shrink_network(cfg, Path(work_dir))
+    if 'rare_classes' in cfg:
+        cfg.rare_classes.update(statistics=None, min_pixels=1, min_crop_pixels=1)
+    if 'target_flow' in cfg:
+        cfg.target_flow.root = str(Path(data['CityscapesVPSDomain']).parent / 'flow' / 'cityscapes_vps' / 'train')
+    if 'viper_conditions' in cfg:
+        cfg.viper_conditions = None  # the list of day sequences is not part of the data
     _shrink_data(cfg._cfg_dict, data, items)
     cfg.train_dataloader.batch_size = 2
     cfg.train_dataloader.num_workers = 0
@@ -39,16 +48,26 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
     return cfg
 
 
-def _shrink_network(cfg):
+def _shrink_network(cfg, work_dir):
     backbone = cfg.segmentor.backbone
-    if backbone.type == 'UDAResNet':
+    if backbone.type == 'UDAMixVisionTransformer':
+        pretrained = backbone.weights != 'scratch'
+        backbone.update(embed_dims=WIDTH, num_layers=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), weights='scratch')
+        if pretrained:  # an objective compares features with those of the file
+            work_dir.mkdir(parents=True, exist_ok=True)
+            torch.save(MODELS.build(dict(backbone)).state_dict(), work_dir / 'mit.pth')
+            backbone.weights = str(work_dir / 'mit.pth')
+        channels = (WIDTH, WIDTH, 2 * WIDTH, 2 * WIDTH)
+    elif backbone.type == 'UDAResNet':
         backbone.update(depth=18, base_channels=WIDTH, stem_channels=WIDTH, weights='scratch')
         channels = (WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH)
     else:
         backbone.update(base_channels=WIDTH, weights='scratch')
         channels = (8 * WIDTH, 16 * WIDTH)
     for head in (cfg.segmentor.decode_head, cfg.segmentor.get('auxiliary_head')):
-        if head:
+        if head and head.type == 'DAFormerHead':
+            head.update(in_channels=channels, embed_dims=WIDTH, channels=WIDTH)
+        elif head:
             head.in_channels = channels[head.in_index]
     cfg.discriminator.channels = (4, )
     if isinstance(cfg.discriminator.in_channels, int):  # of features

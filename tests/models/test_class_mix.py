@@ -49,6 +49,16 @@ def test_answers_on_the_target_hold_where_the_teacher_says_otherwise():
     assert (label[from_target & ~answered] == 0).all() and (weight[from_target & ~answered] == 0).all()  # the first of equals
 
 
+def test_ignored_rows_weigh_nothing_but_where_the_source_is_pasted():
+    prob = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).repeat(2, 1, 4, 4)
+    torch.manual_seed(3)
+    images, _, weight = ClassMix(jitter=0.0, blur_sigma_px=0, ignore_rows=(1, 2))(make_batch(prob))
+    from_source = images[:, 0] == 1
+    believed = torch.zeros(2, 4, 4, dtype=torch.bool)
+    believed[:, 1] = True
+    assert from_source.any() and torch.equal(weight, (from_source | believed).float())
+
+
 def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match='teacher=dict'):
         ClassMix()(make_batch(None))
@@ -58,6 +68,8 @@ def test_what_is_missing_is_named():
         ClassMix()(batch)
     with pytest.raises(ValueError, match='threshold is 1.0'):
         ClassMix(threshold=1.0)
+    with pytest.raises(ValueError, match='ignore_rows is .-1, 0.'):
+        ClassMix(ignore_rows=(-1, 0))
 
 
 def samples(label):

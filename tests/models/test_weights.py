@@ -122,7 +122,7 @@ def test_offline_says_what_to_do(published):
 def test_missing_path_and_unknown_name_say_what_to_do(tmp_path):
     with pytest.raises(WeightsUnavailableError, match='gone.pth do not exist.*weights=scratch'):
         tiny(str(tmp_path / 'gone.pth')).init_weights()
-    with pytest.raises(WeightsUnavailableError, match="'resnet9'; choose one of resnet101, .*vgg16, a local path"):
+    with pytest.raises(WeightsUnavailableError, match="'resnet9'; choose one of .*resnet101, .*vgg16, a local path"):
         resolve_weights('torchvision://resnet9')
 
 

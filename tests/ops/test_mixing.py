@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udatools.ops.mixing import class_mix_mask, confident_share, paste
+from udatools.ops.mixing import class_mix_mask, confident_share, paste, teacher_label
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,3 +49,17 @@ def test_paste_by_hand():
 def test_confident_share_is_an_image_s_own():
     confidence = torch.tensor([[[0.9, 0.5], [0.97, 0.99]], [[0.1, 0.1], [0.1, 1.0]]])
     assert confident_share(confidence, 0.96).tolist() == pytest.approx([0.5, 0.25])
+
+
+def test_teacher_label_by_hand():
+    sure, unsure = [0.0, 0.98, 0.02], [0.4, 0.3, 0.3]
+    prob = torch.tensor([[sure, unsure, unsure, sure], [unsure] * 4]).permute(0, 2, 1)[..., None]  # (2, 3, 4, 1)
+    label, weight = teacher_label(prob, 0.97)
+    assert label[..., 0].tolist() == [[1, 0, 0, 1], [0] * 4] and weight[..., 0].tolist() == [[0.5] * 4, [0.0] * 4]
+    label, weight = teacher_label(prob, 0.97, ignore_rows=(1, 2))
+    assert weight[..., 0].tolist() == [[0, 0.5, 0, 0], [0.0] * 4]
+    known = torch.tensor([[255, 255, 255, 2], [0, 255, 255, 255]])[..., None]
+    label, weight = teacher_label(prob, 0.97, known=known, ignore_rows=(1, 2))
+    assert label[..., 0].tolist() == [[1, 0, 0, 2], [0] * 4]
+    assert weight[..., 0].tolist() == [[0, 0.5, 0, 1], [1, 0, 0, 0]]  # what is known holds in ignored rows too
+    assert teacher_label(prob, 0.97, ignore_rows=(0, 9))[1].sum() == 0  # more rows than there are

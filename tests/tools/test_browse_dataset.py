@@ -164,6 +164,53 @@ def test_pictures(cfg, tmp_path):
     assert [path.name for path in many] == ['target_1.png', 'target_2.png']
 
 
+def clip_cfg(tmp_path):
+    """A config whose target are clips with a flow of 3 pixels to the right; 4 frames of 32x64."""
+    from mmengine.config import Config
+
+    from udatools.datasets.flow_io import flow_path, write_flow
+    flow = np.zeros((2, 32, 64), np.float32)
+    flow[0] = 3
+    for i in range(4):
+        image = np.random.default_rng(i).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+        (tmp_path / 'video').mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'video' / f'{i}.png'), image)
+        write_flow(flow_path(tmp_path / 'flow', str(i), -1), flow)
+    clips = dict(type='ClipDataset', dataset=dict(type='VideoFramesDomain', data_root=str(tmp_path / 'video')), ends='invalid',
+                 flow=dict(root=str(tmp_path / 'flow')), pipeline=[
+                     dict(type='LoadClip'), dict(type='ClipRandomFlip', prob=1.0), dict(type='PackClipInputs')])
+    return Config(dict(
+        default_scope='mmseg', work_dir=str(tmp_path), randomness=dict(seed=5),
+        model=dict(data_preprocessor=dict(type='UDADataPreprocessor', size_divisor=1)),
+        train_dataloader=dict(batch_size=2, dataset=dict(type='UDADataset', target=clips))))
+
+
+def test_clips_have_a_row_for_each_frame(tmp_path):
+    from udatools.visualization.flow_colours import colourise_flow
+    config = clip_cfg(tmp_path)
+    stage = browse.choose_stage(config, None)
+    dataset = dataset_of(config, stage)
+    counter = next(i for i in range(8) if dataset[i]['data_samples']['target'].frame_valid[1])
+    for frame in (0, 1):
+        steps = browse.walk(dataset, 'target', counter, frame)
+        assert [name for name, _, _ in steps] == ['LoadClip', 'ClipRandomFlip', 'flow to this frame'][:2 + frame]
+        packed = dataset[counter]['inputs']['target'][frame].numpy()[::-1].transpose(1, 2, 0)
+        assert np.array_equal(steps[1][1], packed) and np.array_equal(steps[0][1], packed[:, ::-1])
+        assert (steps[1][2] == 255).all()
+    mirrored = np.stack([np.full((32, 64), -3.0), np.zeros((32, 64))])
+    assert np.array_equal(steps[2][1], colourise_flow(mirrored))
+    written = browse.browse(config, stage, out=tmp_path / 'out', work_dir='nowhere', count=4, width=64)
+    assert [path.name for path in written] == ['target_1.png', 'target_2.png']  # 4 items of 2 frames, 6 rows a picture
+    picture = cv2.imread(str(written[0]))[..., ::-1]
+    row = 18 + 18 + 32 + 2 + 32 + 8  # title, caption, image, label and the gaps
+    for number in range(6):
+        counter, frame = divmod(number, 2)
+        steps = browse.walk(dataset, 'target', counter, frame)
+        shown = [*steps, ('input of the network', steps[1][1], None)]
+        for column, (_, image, _) in enumerate(shown):
+            assert np.array_equal(picture[row * number + 36:row * number + 68, 70 * column:70 * column + 64], image)
+
+
 def test_labels_are_painted_and_the_rest_is_grey():
     image = np.full((8, 8, 3), (200, 100, 50), np.uint8)
     label = np.full((8, 8), 255, np.uint8)

@@ -2,10 +2,12 @@
 """Cityscapes (CVPR 2016): real streets, 2975 training and 500 validation images with fine annotations.
 
 The raw ``*_labelIds.png`` files of the download are read directly, so no conversion step is needed; where only
-``*_labelTrainIds.png`` exists (made by the official scripts), that is read.
+``*_labelTrainIds.png`` exists (made by the official scripts), that is read. ``leftImg8bit_sequence`` is the same as video:
+snippets of 30 frames at 17 frames a second, the 20th of each is the annotated image.
 """
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,3 +49,68 @@ class CityscapesDomain(DomainDataset):
         """Returns the table for raw ids or, by file name, for train ids."""
         taxonomy = 'cityscapes_trainids' if label_path.endswith('_labelTrainIds.png') else self.TAXONOMY
         return get_label_lut(taxonomy, self.class_set, self.own_label_map)
+
+
+@DATASETS.register_module()
+class CityscapesSequenceDomain(CityscapesDomain):
+    """Cityscapes as video; arguments as :class:`DomainDataset`. Splits: train, val, test (unlabelled).
+
+    With ``labelled=True`` it is the annotated frame of each snippet, with ``labelled=False`` all frames.
+    """
+
+    LAYOUT = """
+<data_root>/
+  leftImg8bit_sequence/<split>/<city>/<city>_000000_000000_leftImg8bit.png ... (30 frames a snippet)
+  gtFine/<split>/<city>/<city>_000000_000019_gtFine_labelIds.png               (or _gtFine_labelTrainIds.png)
+"""
+    sparse_labels = True
+    _snippets: dict[str, list[int]] | None = None
+
+    def image_root(self) -> Path:
+        """Returns ``<data_root>/leftImg8bit_sequence/<split>``."""
+        return Path(self.data_root) / 'leftImg8bit_sequence' / self.split
+
+    def list_images(self) -> Iterable[Path]:
+        """Lists the frames; of a labelled set those that have a label."""
+        images = list(super().list_images())
+        self._snippets = _find_snippets(path.stem for path in images)
+        if not self.labelled:
+            return images
+        root = self.image_root()
+        with_label = [path for path in images if self.label_file(path.relative_to(root).with_suffix('').as_posix()).exists()]
+        if images and not with_label:
+            raise self.layout_error(f'none of the {len(images)} frames has a label file')
+        return with_label
+
+    def clip_of(self, key: str) -> tuple[str, int]:
+        """Returns the snippet, named after its first frame, and the frame number of Cityscapes.
+
+        Some cities number the frames of a whole drive, of which the snippets are parts: a gap in the numbers ends a snippet.
+        """
+        if self._snippets is None:
+            list(self.list_images())
+        assert self._snippets is not None
+        drive, frame = _drive_and_frame(Path(key).name)
+        starts = self._snippets[drive]
+        return f'{drive}_{starts[bisect_right(starts, frame) - 1]:06d}', frame
+
+
+def _drive_and_frame(name: str) -> tuple[str, int]:
+    """``aachen_000000_000019_leftImg8bit`` -> ('aachen_000000', 19)."""
+    drive, _, number = name.removesuffix(_IMAGE_TAIL).rpartition('_')
+    if not drive or not number.isdigit():
+        raise ValueError(f'{name} is no name of Cityscapes; expected <city>_<sequence>_<frame>_leftImg8bit')
+    return drive, int(number)
+
+
+def _find_snippets(names: Iterable[str]) -> dict[str, list[int]]:
+    """Drive -> numbers of the first frames of its snippets, ascending."""
+    frames: dict[str, list[int]] = {}
+    for name in names:
+        drive, frame = _drive_and_frame(name)
+        frames.setdefault(drive, []).append(frame)
+    snippets = {}
+    for drive, numbers in frames.items():
+        present = set(numbers)
+        snippets[drive] = sorted(number for number in present if number - 1 not in present)
+    return snippets

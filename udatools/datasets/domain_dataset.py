@@ -80,6 +80,7 @@ class DomainDataset(BaseSegDataset):
     TAXONOMY: str = ''
     LAYOUT: str = ''
     LABEL_CHANNEL: int | None = None  # None: one channel; -1: the last one of several
+    sparse_labels: bool = False  # whether most images have no label by design, as in videos
 
     def __init__(self,
                  data_root: str | os.PathLike[str],
@@ -150,6 +151,32 @@ class DomainDataset(BaseSegDataset):
         """Returns the table (int16, (256,)) that maps the raw ids in ``label_path`` to train ids."""
         return get_label_lut(self.TAXONOMY, self.class_set, self.own_label_map)
 
+    def label_reader(self, label_path: str) -> Callable[[str], np.ndarray] | None:
+        """Returns a function that reads ``label_path`` where a table of raw ids is not enough, None where it is.
+
+        The function takes the path and gives train ids, uint8 (H, W), 255 = ignore. It must be picklable and small: it
+        goes with the data info, so it should not hold the data set.
+        """
+        return None
+
+    def label_settings(self) -> dict[str, Any]:
+        """Returns what labels depend on beside the files and the tables; JSON-able, for memories of what was read."""
+        return {}
+
+    def clip_of(self, key: str) -> tuple[str, int]:
+        """Returns the clip of a frame and its number in the clip's own numbering; gaps are allowed.
+
+        Only data sets of videos say this. Their data infos then hold ``clip`` (str) and ``frame`` (int).
+
+        Args:
+            key (str): Key of an image; no file is read.
+
+        Raises:
+            NotImplementedError: If images of this data set stand on their own.
+        """
+        raise NotImplementedError(f'{type(self).__name__} is no data set of videos: it cannot say which clip {key!r} belongs to. '
+                                  'Use a data set of videos, or give a subclass clip_of(key) -> (clip, frame number)')
+
     def _check_label_map(self) -> None:
         get_label_lut(self.TAXONOMY, self.class_set, self.own_label_map)
 
@@ -217,6 +244,10 @@ class DomainDataset(BaseSegDataset):
     def _data_info(self, key: str, path: Path) -> dict[str, Any]:
         info: dict[str, Any] = dict(
             img_path=str(path), key=key, seg_fields=[], reduce_zero_label=False, num_classes=len(self.class_set))
+        try:
+            info['clip'], info['frame'] = self.clip_of(key)
+        except NotImplementedError:
+            pass
         if self.labelled:
             info['seg_map_path'] = str(self.label_file(key))
         elif self.label_dir is not None:
@@ -237,6 +268,9 @@ class DomainDataset(BaseSegDataset):
         if 'seg_map_path' in info:
             info['label_lut'] = self.label_lut(info['seg_map_path'])
             info['label_channel'] = self.LABEL_CHANNEL
+            reader = self.label_reader(info['seg_map_path'])
+            if reader is not None:
+                info['label_reader'] = reader
         return info
 
     # -- by key --------------------------------------------------------------------------------------------------
@@ -284,8 +318,12 @@ class DomainDataset(BaseSegDataset):
             PermissionError: If the data set is not labelled.
             ValueError: If the file is corrupt or holds unknown ids.
         """
-        path = self.label_path(key)
-        return read_mapped_label(path, self.label_lut(path), self.LABEL_CHANNEL)
+        return self.read_label(self.label_path(key))
+
+    def read_label(self, path: str) -> np.ndarray:
+        """Reads a label file of this data set; see :meth:`load_label`."""
+        reader = self.label_reader(path)
+        return reader(path) if reader is not None else read_mapped_label(path, self.label_lut(path), self.LABEL_CHANNEL)
 
     # -- for the journal and --dry-run ---------------------------------------------------------------------------
 

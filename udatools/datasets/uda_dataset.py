@@ -9,12 +9,14 @@ of that.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from udatools.datasets.rare_class_sampling import RareClassSampling
 from udatools.datasets.taxonomies import find_class_set, get_class_set
 from udatools.registry import DATASETS
 from udatools.utils.rng import make_generator, scoped_rng
@@ -71,13 +73,16 @@ class UDADataset(Dataset):
         target (dict | Dataset, optional): A domain without ground truth (``labelled=False``); its labels, if any, are
             those of its ``label_dir``.
         seed (int): Used until :meth:`set_seed` is called. Default: 0.
+        rare_classes (Mapping, optional): Arguments of :class:`RareClassSampling`: source items are drawn by their classes, with
+            replacement, instead of from permutations. The target is drawn as ever. Default: None.
 
     Raises:
-        ValueError: If both are absent, one is empty, the classes of the two differ, the source has no labels, or the
-            target has ground truth.
+        ValueError: If both are absent, one is empty, the classes of the two differ, the source has no labels, the target
+            has ground truth, or rare classes are to be drawn without a source.
     """
 
-    def __init__(self, source: dict | Dataset | None = None, target: dict | Dataset | None = None, seed: int = 0):
+    def __init__(self, source: dict | Dataset | None = None, target: dict | Dataset | None = None, seed: int = 0,
+                 rare_classes: Mapping[str, Any] | None = None):
         given = {'source': source, 'target': target}
         self.domains: dict[str, Any] = {
             name: DATASETS.build(domain) if isinstance(domain, dict) else domain
@@ -94,6 +99,10 @@ class UDADataset(Dataset):
         if len(self.domains) == 2:
             check_same_classes(*(self.domains[name].metainfo for name in DOMAINS))
         self.seed = int(seed)
+        if rare_classes is not None and self.source is None:
+            raise ValueError('UDADataset got rare_classes without a source; they are drawn from its ground truth: give a source, '
+                             'or set rare_classes=None')
+        self.rare_classes = None if rare_classes is None else RareClassSampling(self.source, **rare_classes)
 
     def _check_labels(self) -> None:
         source, target = self.domains.get('source'), self.domains.get('target')
@@ -138,27 +147,53 @@ class UDADataset(Dataset):
             counter (int): >= 0, global over ranks.
 
         Returns:
-            int: 0 <= index < length of the domain; every block of that length visits each index once.
+            int: 0 <= index < length of the domain; every block of that length visits each index once, but where rare classes
+            are drawn.
         """
+        if domain == 'source' and self.rare_classes is not None:
+            return self.rare_classes.draw(self.seed, counter)[0]
         length = len(self.domains[domain])
         epoch, position = divmod(counter, length)
         return int(domain_permutation(self.seed, domain, epoch, length)[position])
+
+    def load(self, domain: str, counter: int) -> tuple[dict[str, Any], tuple[int | str, ...]]:
+        """Loads the item of one domain.
+
+        Args:
+            domain (str): ``source`` or ``target``.
+            counter (int): >= 0, global over ranks.
+
+        Returns:
+            tuple: The packed item, and what its augmentation was derived from, as :func:`scoped_rng` takes it.
+        """
+        tags: tuple[int | str, ...] = (self.seed, 'augmentation', domain, counter)
+        if domain != 'source' or self.rare_classes is None:
+            with scoped_rng(*tags):
+                return self.domains[domain][self.domain_index(domain, counter)], tags
+        index, train_id = self.rare_classes.draw(self.seed, counter)
+        for attempt in range(self.rare_classes.attempts):
+            own = (*tags, attempt) if attempt else tags
+            with scoped_rng(*own):
+                packed = self.domains[domain][index]
+            if self.rare_classes.is_left(packed, train_id):
+                break
+        return packed, own
 
     def __getitem__(self, counter: int) -> dict[str, dict[str, Any]]:
         if counter < 0:
             raise IndexError(f'UDADataset got the counter {counter}; expected 0 or more')
         item: dict[str, dict[str, Any]] = {'inputs': {}, 'data_samples': {}}
-        for name, domain in self.domains.items():
-            with scoped_rng(self.seed, 'augmentation', name, counter):
-                packed = domain[self.domain_index(name, counter)]
+        for name in self.domains:
+            packed, _ = self.load(name, counter)
             for field in item:
                 item[field][name] = packed[field]
         return item
 
     def describe(self) -> dict[str, Any]:
-        """Returns the descriptions of the domains, for ``--dry-run``."""
-        return {
+        """Returns the descriptions of the domains, and of how rare classes are drawn."""
+        about = {
             name: domain.describe() if hasattr(domain, 'describe') else dict(type=type(domain).__name__,
                                                                              images=len(domain))
             for name, domain in self.domains.items()
         }
+        return about if self.rare_classes is None else dict(about, rare_classes=self.rare_classes.describe())

@@ -3,8 +3,8 @@
 
 mmseg has no DeepLabv2 head, but its ``ASPPHead`` without norm and activation is linear, and a sum of dilated convolutions is
 a special case of it: the image-pooling branch weighs zero, the bottleneck adds the branches, the classifier is the
-identity. The exported model gives the same logits. Parts that stock mmseg cannot express (VGG16, Caffe pooling) stay as
-they are, and the exported config imports udatools for them.
+identity. The exported model gives the same logits. Parts that stock mmseg cannot express (VGG16, Caffe pooling,
+DAFormer's head) stay as they are, and the exported config imports udatools for them.
 """
 import copy
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
     segmentor['decode_head'], state = _single_head(segmentor['decode_head'], state)
     head = segmentor['decode_head']
     # The stock module gives a branch of dilation 1 a 1x1 kernel, so such a head stays ours.
-    stock_head = head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ())
+    stock_head = head['type'] != 'DAFormerHead' and (head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ()))
     if head['type'] == 'DeepLabV2Head' and stock_head:
         segmentor['decode_head'], convert = _plain_head(head)
         state = convert(state)
@@ -78,6 +78,9 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
 
 def _plain_backbone(backbone: dict) -> tuple[dict, bool]:
     backbone = dict(backbone)
+    if backbone['type'] == 'UDAMixVisionTransformer':
+        backbone.pop('weights')
+        return dict(backbone, type='MixVisionTransformer'), True
     if backbone['type'] != 'UDAResNet':
         ours = backbone['type'] == 'DilatedVGG16'
         return (dict(backbone, weights='scratch') if ours else backbone), not ours

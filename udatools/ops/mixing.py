@@ -44,3 +44,27 @@ def paste(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
 def confident_share(confidence: Tensor, threshold: float) -> Tensor:
     """Share of an image's pixels whose confidence exceeds the threshold: float32, (B,), from (B, H, W)."""
     return (confidence > threshold).float().mean((1, 2))
+
+
+def teacher_label(prob: Tensor, threshold: float, *, known: Tensor | None = None,
+                  ignore_rows: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+    """What a teacher says of images, and how much that counts (DACS, Sec. 3; DAFormer, Eq. 3 and 4).
+
+    Args:
+        prob (Tensor): float, (B, C, H, W), probabilities of the teacher.
+        threshold (float): pixels of an image weigh the share of them that is predicted with more than this probability.
+        known (Tensor, optional): int64, (B, H, W), labels that hold where they are not 255, with the weight 1.
+        ignore_rows (tuple[int, int]): rows at the top and at the bottom whose prediction weighs 0.
+
+    Returns:
+        tuple[Tensor, Tensor]: label int64, (B, H, W), 0..C-1; weight float32, (B, H, W), in [0, 1].
+    """
+    confidence, label = prob.max(1)
+    weight = confident_share(confidence, threshold)[:, None, None].repeat(1, *confidence.shape[1:])
+    top, bottom = ignore_rows
+    weight[:, :top] = 0
+    weight[:, max(0, weight.shape[1] - bottom):] = 0
+    if known is not None:
+        label = torch.where(known != IGNORE, known, label)
+        weight = torch.where(known != IGNORE, torch.ones_like(weight), weight)
+    return label, weight

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pseudo-labels of a whole target set: policy (which pixels) x generator (how) x store (where)."""
+from .aggregation import AggregatedPredictor
+from .clip_adaptive import ClipAdaptivePolicy, FramePosition, frame_positions, group_clips
 from .generator import GenerationSummary, Predictor, generate_pseudo_labels
 from .policies import ClassBalancedPolicy, InstanceAdaptivePolicy, PseudoLabel, PseudoLabelPolicy
 from .spool import Spool
@@ -7,6 +9,7 @@ from .store import PseudoLabelStore
 from .top_portion import TopPortionPolicy
 
 __all__ = [
-    'ClassBalancedPolicy', 'GenerationSummary', 'InstanceAdaptivePolicy', 'Predictor', 'PseudoLabel',
-    'PseudoLabelPolicy', 'PseudoLabelStore', 'Spool', 'TopPortionPolicy', 'generate_pseudo_labels'
+    'AggregatedPredictor', 'ClassBalancedPolicy', 'ClipAdaptivePolicy', 'FramePosition', 'GenerationSummary',
+    'InstanceAdaptivePolicy', 'Predictor', 'PseudoLabel', 'PseudoLabelPolicy', 'PseudoLabelStore', 'Spool', 'TopPortionPolicy',
+    'frame_positions', 'generate_pseudo_labels', 'group_clips'
 ]

@@ -4,10 +4,11 @@
 Images are interleaved over the ranks (``i = step * world + rank``). At every step the ranks exchange the sparse
 histograms of their images. A streaming policy's recursion is run by all of them through the block in data-set order; a
 whole-set policy is fitted once, and each rank keeps its *compact* predictions (low-resolution logits, not probabilities)
-in a spool until then. So the network runs once, memory beyond the batch is O(classes x bins), no probability goes to
-disk, and one process and eight write the same files.
+in a spool until then. A policy of clips has whole clips interleaved, and the winners of a clip in the spool. So the
+network runs once, memory beyond the batch is O(classes x bins), no probability goes to disk, and one process and eight
+write the same files.
 """
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from udatools.ops.histograms import SparseHistogram, WinningPrediction, merge_histograms, winning_prediction
 
-from .policies import PseudoLabelPolicy
+from .policies import PseudoLabel, PseudoLabelPolicy
 from .spool import Spool
 from .store import PseudoLabelStore
 
@@ -63,20 +64,32 @@ def _exchange(value: Any, error: BaseException | None) -> list[Any]:
     return [item for item, _ in gathered]
 
 
+def _prediction(predictor: Predictor, compact: Any, num_classes: int) -> Tensor:
+    """Probabilities (C, H, W) of what the network answered, of the right number of classes."""
+    prob = predictor.expand(compact)
+    if prob.ndim != 3 or prob.shape[0] != num_classes:
+        raise ValueError(f'the model predicts shape {tuple(prob.shape)}; expected ({num_classes}, H, W): '
+                         'the classes of the model and of the data set must be the same')
+    return prob
+
+
+def _report(before: int, done: int, count: int, what: str) -> None:
+    """A line of progress for every tenth."""
+    every = max(1, count // 10)
+    if done == count or done // every > before // every:
+        print_log(f'pseudo-labels: {done}/{count} {what} predicted', logger='current')
+
+
 def _steps(predictor: Predictor, policy: PseudoLabelPolicy, count: int, num_classes: int,
            spool: Spool | None) -> Iterator[tuple[int, _Local | None, list[SparseHistogram | None]]]:
     """Yield (first index of the block, this rank's prediction, histograms of the block in data-set order)."""
     rank, world = get_rank(), get_world_size()
-    report_every = max(1, count // 10)
     for start in range(0, count, world):
         local, error = None, None
         if start + rank < count:
             try:
                 compact = predictor.infer(start + rank)
-                prob = predictor.expand(compact)
-                if prob.ndim != 3 or prob.shape[0] != num_classes:
-                    raise ValueError(f'the model predicts shape {tuple(prob.shape)}; expected ({num_classes}, H, W): '
-                                     'the classes of the model and of the data set must be the same')
+                prob = _prediction(predictor, compact, num_classes)
                 winner = winning_prediction(prob)
                 local = _Local(prob, winner, policy.statistics(winner, num_classes))
                 if spool is not None:
@@ -84,9 +97,7 @@ def _steps(predictor: Predictor, policy: PseudoLabelPolicy, count: int, num_clas
             except Exception as caught:  # re-raised by _exchange on every rank
                 error = caught
         yield start, local, _exchange(None if local is None else local.histogram, error)
-        done = min(start + world, count)
-        if done == count or done // report_every > start // report_every:
-            print_log(f'pseudo-labels: {done}/{count} images predicted', logger='current')
+        _report(start, min(start + world, count), count, 'images')
 
 
 class _Writer:
@@ -112,10 +123,9 @@ class _Writer:
                 raise
             self.error = caught
 
-    def write(self, key: str, prob: Tensor, winner: WinningPrediction, theta: np.ndarray) -> None:
+    def write(self, key: str, winner: WinningPrediction, pseudo_label: PseudoLabel) -> None:
         """One image."""
         num_classes = len(self.kept)
-        pseudo_label = self.policy.label(prob, winner, theta)
         self.store.write(key, pseudo_label.label, pseudo_label.confidence)
         self.predicted += np.bincount(winner.label.ravel(), minlength=num_classes)
         self.kept += np.bincount(pseudo_label.label.ravel(), minlength=256)[:num_classes]
@@ -141,12 +151,13 @@ def generate_pseudo_labels(predictor: Predictor,
                            store: PseudoLabelStore,
                            num_classes: int,
                            *,
+                           clips: Mapping[str, Sequence[int]] | None = None,
                            input_hash: str = '',
                            class_names: Sequence[str] | None = None) -> GenerationSummary:
     """Write the pseudo-label of every image into ``store``.
 
     Collective: every rank calls it with the same arguments. A streaming policy labels an image with its thresholds
-    after the step of that image, a whole-set policy all images with those of the set.
+    after the step of that image, or of that clip, a whole-set policy all images with those of the set.
 
     Args:
         predictor (Predictor): predicts an image; ``infer`` is called once for each image that this rank is given.
@@ -154,6 +165,8 @@ def generate_pseudo_labels(predictor: Predictor,
         policy (PseudoLabelPolicy): thresholds and the rule for labels.
         store (PseudoLabelStore): where the files go.
         num_classes (int): number of classes.
+        clips (Mapping[str, Sequence[int]] | None): positions in ``keys`` of the frames of each clip, in the order of time;
+            every image in one clip. Only for a policy of clips, which needs it.
         input_hash (str): hash of everything the labels depend on; a finished store with this hash is left as it is,
             one with another hash or half-done is redone.
         class_names (Sequence[str] | None): names for ``coverage.json``; numbers if None.
@@ -162,7 +175,8 @@ def generate_pseudo_labels(predictor: Predictor,
         GenerationSummary: whether it was generated now, and the coverage.
 
     Raises:
-        ValueError: if the set is empty or the model predicts another number of classes.
+        ValueError: if the set is empty, the model predicts another number of classes, or a policy of clips is not told the
+            clips.
         RuntimeError: on the ranks that did not fail themselves, naming the rank that did.
     """
     if len(keys) == 0:
@@ -173,6 +187,11 @@ def generate_pseudo_labels(predictor: Predictor,
     names = [str(i) for i in range(num_classes)] if class_names is None else list(class_names)
     if len(names) != num_classes:
         raise ValueError(f'{len(names)} class names for {num_classes} classes')
+    if policy.instance == 'clip':
+        if clips is None or sorted(index for frames in clips.values() for index in frames) != list(range(len(keys))):
+            got = 'none' if clips is None else f'{len(clips)} of other images'
+            raise ValueError(f'{type(policy).__name__} labels clip by clip; got clips: {got}; expected clips that hold each of '
+                             f'the {len(keys)} images once')
     # Rank 0 decides for all: ranks must not part ways over what each sees on a shared disk.
     done = all_gather_object(store.is_done(input_hash, keys) if get_rank() == 0 else None)[0]
     if done:
@@ -186,11 +205,15 @@ def generate_pseudo_labels(predictor: Predictor,
     trace: dict[str, list[float]] = {}
     if policy.needs_whole_set:
         theta = _label_whole_set(predictor, keys, policy, writer, num_classes)
+    elif policy.instance == 'clip':
+        assert clips is not None
+        theta = _label_clips(predictor, keys, clips, policy, writer, num_classes, trace)
     else:
         theta = _label_stream(predictor, keys, policy, writer, num_classes, trace)
     coverage = writer.coverage(len(keys), names)
     if get_rank() == 0:
-        thresholds = dict(policy=policy.settings(), final=dict(zip(names, theta.tolist())), images=trace)
+        thresholds = dict(policy=policy.settings(), final=dict(zip(names, theta.tolist())))
+        thresholds['clips' if policy.instance == 'clip' else 'images'] = trace
         store.finish(input_hash, thresholds, coverage)
         print_log(f'pseudo-labels: {coverage["kept_share"]:.1%} of {coverage["pixels"]} pixels kept, in '
                   f'{store.out_dir}', logger='current')
@@ -213,8 +236,52 @@ def _label_stream(predictor: Predictor, keys: Sequence[str], policy: PseudoLabel
                 own_theta = theta
         if local is not None and writer.error is None:
             with writer.guard():
-                writer.write(keys[start + get_rank()], local.prob, local.winner, own_theta)
+                writer.write(keys[start + get_rank()], local.winner, policy.label(local.prob, local.winner, own_theta))
     return theta
+
+
+def _label_clips(predictor: Predictor, keys: Sequence[str], clips: Mapping[str, Sequence[int]], policy: PseudoLabelPolicy,
+                 writer: _Writer, num_classes: int, trace: dict[str, list[float]]) -> np.ndarray:
+    """As :func:`_label_stream`, a clip a step; the winners of its frames wait in the spool for its thresholds."""
+    rank, world, names = get_rank(), get_world_size(), list(clips)
+    theta = policy.initial_thresholds(num_classes)
+    for start in range(0, len(names), world):
+        frames = clips[names[start + rank]] if start + rank < len(names) else []
+        with ExitStack() as stack:
+            histogram, error, spool = None, None, None
+            if frames:
+                try:
+                    spool = stack.enter_context(Spool(writer.store.out_dir))
+                    histogram = _predict_clip(predictor, frames, policy, num_classes, spool)
+                except Exception as caught:  # re-raised by _exchange on every rank
+                    error = caught
+            own_theta = theta
+            for offset, of_clip in enumerate(_exchange(histogram, error)):
+                if of_clip is None:
+                    continue
+                theta = policy.step(theta, of_clip)
+                trace[names[start + offset]] = theta.tolist()
+                if offset == rank:
+                    own_theta = theta
+            if spool is not None and writer.error is None:
+                with writer.guard():
+                    spool.rewind()
+                    for index in frames:
+                        winner = spool.read()
+                        writer.write(keys[index], winner, policy.label_winner(winner, own_theta))
+        _report(start, min(start + world, len(names)), len(names), 'clips')
+    return theta
+
+
+def _predict_clip(predictor: Predictor, frames: Sequence[int], policy: PseudoLabelPolicy, num_classes: int,
+                  spool: Spool) -> SparseHistogram:
+    """Spools the winners of the frames and returns the histogram of all of them."""
+    total = merge_histograms([])
+    for index in frames:
+        winner = winning_prediction(_prediction(predictor, predictor.infer(index), num_classes))
+        spool.write(winner)
+        total = merge_histograms([total, policy.statistics(winner, num_classes)])
+    return total
 
 
 def _label_whole_set(predictor: Predictor, keys: Sequence[str], policy: PseudoLabelPolicy, writer: _Writer,
@@ -236,5 +303,6 @@ def _label_whole_set(predictor: Predictor, keys: Sequence[str], policy: PseudoLa
             spool.rewind()
             for index in range(get_rank(), len(keys), get_world_size()):
                 prob = predictor.expand(spool.read())
-                writer.write(keys[index], prob, winning_prediction(prob), theta)
+                winner = winning_prediction(prob)
+                writer.write(keys[index], winner, policy.label(prob, winner, theta))
     return theta

@@ -36,9 +36,13 @@ class PseudoLabelPolicy(ABC):
     (``needs_whole_set = True``) wants the histogram of all images first: the generator calls :meth:`fit` once, between
     predicting all images and labelling the first. Which pixels are counted (:meth:`statistics`) and which label a pixel
     gets (:meth:`label`) may differ too.
+
+    A streaming policy whose ``instance`` is ``'clip'`` takes one step a clip, with the histogram of all its frames. Their
+    probabilities are gone by then, so that it labels with the winners alone (:meth:`label_winner`).
     """
 
     needs_whole_set: bool = False
+    instance: str = 'image'
 
     @abstractmethod
     def initial_thresholds(self, num_classes: int) -> np.ndarray:
@@ -64,6 +68,10 @@ class PseudoLabelPolicy(ABC):
             winner (WinningPrediction): their argmax and maximum.
             theta (np.ndarray): float64, (C,), thresholds of the image.
         """
+        return self.label_winner(winner, theta)
+
+    def label_winner(self, winner: WinningPrediction, theta: np.ndarray) -> PseudoLabel:
+        """The winner, where its probability reaches its class's threshold."""
         return PseudoLabel(keep_confident(*winner, theta), winner.confidence)
 
     @abstractmethod

@@ -2,7 +2,8 @@
 """Pictures of what the network will see: the items of training, step by step.
 
 Items are those of training: the same seed, counters, permutations and augmentation (:class:`UDADataset`), and the batches of one
-process. The last step is the output of the data preprocessor for the whole batch with the normalisation taken back.
+process. The last step is the output of the data preprocessor for the whole batch with the normalisation taken back. A clip has a
+row for each of its frames; those of references end in the flow from the key frame to them.
 """
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from udatools.utils.atomic import write_bytes_atomic
 from udatools.utils.rng import derive_seed, scoped_rng
 
 from . import panels
+from .flow_colours import colourise_flow
 
 IGNORE = 255
 ROWS = 6  # of a picture
@@ -52,32 +54,37 @@ def prepare_stage(cfg: Config, stage: Stage, work_dir: str) -> Config:
     return Config(fill_placeholders(wanted, lambda name: values[name]))
 
 
-def walk(dataset: UDADataset, domain: str, counter: int) -> list[Step]:
+def walk(dataset: UDADataset, domain: str, counter: int, frame: int = 0) -> list[Step]:
     """Runs one item through its pipeline, keeping what it looks like after each transform.
 
     Args:
         dataset (UDADataset): Its seed is that of the run.
         domain (str): ``source`` or ``target``.
         counter (int): >= 0.
+        frame (int): Of a clip: 0 = key frame.
 
     Returns:
-        list[Step]: One for each transform until the item is packed.
+        list[Step]: One for each transform until the item is packed; of a reference with flow, one more with its colours.
 
     Raises:
         RuntimeError: If the packed item is not the one that training gets, because a transform remembers earlier items.
     """
     images = dataset.domains[domain]
     steps: list[Step] = []
-    with scoped_rng(dataset.seed, 'augmentation', domain, counter):  # as UDADataset does
+    with scoped_rng(*dataset.load(domain, counter)[1]):
         results: Any = images.get_data_info(dataset.domain_index(domain, counter))
         for transform in images.pipeline.transforms:
             results = transform(results)
             if results is None:
                 raise RuntimeError(f'{type(transform).__name__} gave nothing for counter {counter} of the {domain} domain')
-            if 'img' in results:  # transforms change arrays in place; both conversions copy
-                label = results.get('gt_seg_map')
-                steps.append((type(transform).__name__, to_uint8(results['img'])[:, :, ::-1],
+            shown = results['images'][frame] if 'images' in results else results
+            if 'img' in shown:  # transforms change arrays in place; both conversions copy
+                label = shown.get('gt_seg_map')
+                steps.append((type(transform).__name__, to_uint8(shown['img'])[:, :, ::-1],
                               None if label is None else label.astype(np.uint8)))
+    if frame and 'flow' in results['data_samples']:
+        flow, valid = (results['data_samples'].get(name).data[frame - 1].numpy() for name in ('flow', 'flow_valid'))
+        steps.append(('flow to this frame', colourise_flow(flow, valid), None))
     if not torch.equal(results['inputs'], dataset[counter]['inputs'][domain]):
         raise RuntimeError(f'counter {counter} of the {domain} domain comes out differently when it is loaded again; a transform '
                            'keeps state or draws from a generator of its own')
@@ -99,7 +106,7 @@ def network_inputs(dataset: UDADataset, preprocessor: torch.nn.Module, counters:
         seed (int): That torch is seeded with in this iteration.
 
     Returns:
-        dict[str, list[Step]]: Domain -> a step for each counter.
+        dict[str, list[Step]]: Domain -> a step for each counter; of clips for each frame of each counter.
     """
     batch = pseudo_collate([dataset[counter] for counter in counters])
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -205,12 +212,13 @@ def browse(cfg: Config, stage: Stage, *, out: Path, work_dir: str, domain: str =
     preprocessor = MODELS.build(copy.deepcopy(prepared.data_preprocessor.to_dict()))
     batch_size = loader['batch_size']
     counters = range(start, start + count)
-    final: dict[str, dict[int, Step]] = {name: {} for name in wanted}
+    final: dict[str, dict[int, list[Step]]] = {name: {} for name in wanted}
     for iteration in range(counters[0] // batch_size, counters[-1] // batch_size + 1):
         batch = list(range(iteration * batch_size, (iteration + 1) * batch_size))  # whole: a preprocessor may mix its images
         steps = network_inputs(dataset, preprocessor, batch, derive_seed(seed, 'model', stage.name, iteration, 0))
         for name in wanted:
-            final[name].update(zip(batch, steps[name]))
+            frames = len(steps[name]) // len(batch)
+            final[name].update((counter, steps[name][i * frames:(i + 1) * frames]) for i, counter in enumerate(batch))
     palette, classes = dataset.metainfo['palette'], list(dataset.metainfo['classes'])
     written = []
     for name in wanted:
@@ -218,8 +226,11 @@ def browse(cfg: Config, stage: Stage, *, out: Path, work_dir: str, domain: str =
         for counter in counters:
             key = dataset.domains[name].keys[dataset.domain_index(name, counter)]
             title = f'{name}  counter {counter}, iteration {counter // batch_size}  {key}'
-            rows.append(draw_row(title, [*walk(dataset, name, counter), final[name][counter]], palette, width))
-        for first in range(0, count, ROWS):
+            offsets = getattr(dataset.domains[name], 'frame_offsets', None) or (0, )
+            for frame, last in enumerate(final[name][counter]):
+                part_of = f'  at {offsets[frame]:+d}' if frame else ''
+                rows.append(draw_row(title + part_of, [*walk(dataset, name, counter, frame), last], palette, width))
+        for first in range(0, len(rows), ROWS):
             part = rows[first:first + ROWS]
             legend = draw_legend(classes, palette, max(row.shape[1] for row in part))
             path = out / f'{name}_{first // ROWS + 1}.png'

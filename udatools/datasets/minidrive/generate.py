@@ -10,12 +10,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from udatools.utils.atomic import write_json_atomic
+
 from .render import render_still
 from .writers import FORMATS, write_atomic
 
 # Raise it whenever the pixels of an item change: data of another version is not mixed with new data.
 GENERATOR_VERSION = 2
 FINGERPRINT = 'minidrive.json'
+KNOWN_FOLDERS = frozenset((*FORMATS, 'viper', 'cityscapes_vps', 'flow'))  # what may be removed to be replaced
 
 
 def generate_minidrive(root: str | os.PathLike[str], *, size: tuple[int, int] = (256, 128), seed: int = 0,
@@ -55,12 +58,12 @@ def generate_minidrive(root: str | os.PathLike[str], *, size: tuple[int, int] = 
     wanted = {'generator': 'MiniDrive', 'version': GENERATOR_VERSION, 'size': list(size), 'seed': seed,
               'num_source': num_source,
                   'num_target_train': num_target_train, 'num_target_val': num_target_val}
-    written = _prepare(root, wanted, formats, overwrite)
+    written = prepare_root(root / FINGERPRINT, wanted, formats, overwrite)
     work = [(domain, split, index) for (domain, split), count in counts.items() for index in range(count)
             if _missing(root, formats, domain, split, index)]
     if work or not set(formats) <= set(written):
         names = sorted(set(written) | set(formats))
-        _store(root, dict(wanted, formats=names))
+        write_json_atomic(root / FINGERPRINT, dict(wanted, formats=names))
     start = time.monotonic()
     for done, (domain, split, index) in enumerate(work, 1):
         item = render_still(domain, index, split, seed, size)
@@ -68,7 +71,7 @@ def generate_minidrive(root: str | os.PathLike[str], *, size: tuple[int, int] = 
             for path, data in FORMATS[name].encode(item, split, index).items():
                 write_atomic(root / name / path, data)
         if progress:
-            _show(done, len(work), time.monotonic() - start)
+            show_progress('stills', done, len(work), time.monotonic() - start)
     return root
 
 
@@ -83,9 +86,23 @@ def _missing(root: Path, formats: Sequence[str], domain: str, split: str, index:
     return result
 
 
-def _prepare(root: Path, wanted: dict[str, object], formats: Sequence[str], overwrite: bool) -> list[str]:
-    """Check what is in the folder; returns the formats that belong to the same parameters already."""
-    stored_path = root / FINGERPRINT
+def prepare_root(stored_path: Path, wanted: dict[str, object], formats: Sequence[str], overwrite: bool) -> list[str]:
+    """Check what is in the folder that data is to be written to.
+
+    Args:
+        stored_path: the record in that folder of what was written and with which parameters; it need not exist.
+        wanted: the parameters.
+        formats: folders to write beside the record.
+        overwrite: remove what the record names instead of refusing other parameters.
+
+    Returns:
+        the formats that belong to the same parameters already.
+
+    Raises:
+        ValueError: the record is not readable, or of other parameters.
+        FileExistsError: a folder exists that the record does not name.
+    """
+    root = stored_path.parent
     written: list[str] = []
     if stored_path.is_file():
         try:
@@ -101,7 +118,7 @@ def _prepare(root: Path, wanted: dict[str, object], formats: Sequence[str], over
                 raise ValueError(f'{root} holds MiniDrive data of other parameters ({changed}); choose another root, '
                                  'or pass overwrite=True (--overwrite) to replace it')
             for name in written:
-                if name in FORMATS:
+                if name in KNOWN_FOLDERS:
                     shutil.rmtree(root / name, ignore_errors=True)
             stored_path.unlink()
             written = []
@@ -112,17 +129,14 @@ def _prepare(root: Path, wanted: dict[str, object], formats: Sequence[str], over
     return written
 
 
-def _store(root: Path, fingerprint: dict[str, object]) -> None:
-    write_atomic(root / FINGERPRINT, (json.dumps(fingerprint, indent=2) + '\n').encode())
-
-
-def _show(done: int, total: int, seconds: float) -> None:
+def show_progress(what: str, done: int, total: int, seconds: float) -> None:
+    """Count on the error stream: a line that is rewritten on a terminal, else four lines in all."""
     interactive = sys.stderr.isatty()
     step = 1 if interactive else max(1, total // 4)
     if done % step and done != total:
         return
     left = seconds / done * (total - done)
-    text = f'MiniDrive: {done}/{total} stills, {seconds:.0f} s, {left:.0f} s left'
+    text = f'MiniDrive: {done}/{total} {what}, {seconds:.0f} s, {left:.0f} s left'
     end = '\n' if done == total or not interactive else ''
     sys.stderr.write(('\r' if interactive else '') + text + end)
     sys.stderr.flush()

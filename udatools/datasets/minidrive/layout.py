@@ -24,11 +24,11 @@ BACK_M = -6.0
 class Street:
     """Draws one street scene into a :class:`SceneBuilder`."""
 
-    def __init__(self, style: DomainStyle, rng: np.random.Generator, travel_m: float = 0.0) -> None:
+    def __init__(self, style: DomainStyle, rng: np.random.Generator, travel_m: float = 0.0, num_frames: int = 1) -> None:
         self.style, self.rng = style, rng
         self.builder = SceneBuilder()
         self.paint = Painter(style, rng)
-        self.travel_m = travel_m
+        self.travel_m, self.num_frames = travel_m, num_frames
         lane = style.lane_width
         self.lane = lane
         self.parked_right, self.parked_left = rng.random(2) < style.parking
@@ -211,6 +211,11 @@ class Street:
         draw(self.builder, owner, self.paint)
         return True
 
+    def _approach(self, oncoming: bool, pace: float) -> float:
+        """Metres by which the camera nears something during the clip that moves at ``pace`` metres a frame, >= 0."""
+        moved = pace * self.num_frames * (-1 if oncoming else 1)
+        return max(0.0, self.travel_m - moved) if self.travel_m else 0.0
+
     def _traffic(self) -> None:
         rng, style = self.rng, self.style
         chance, rate = style.chance, style.rate
@@ -218,31 +223,40 @@ class Street:
         places: list[tuple[float, bool, float]] = []
         places += [(x, False, speed * rng.uniform(0.9, 1.15)) for x in self.same_way]
         places += [(x, True, speed * rng.uniform(0.8, 1.2)) for x in self.oncoming]
+        if self.travel_m:  # nobody ahead is so slow that the camera runs into him
+            places[0] = (0.0, False, self.travel_m / self.num_frames * rng.uniform(0.95, 1.2))
         park_right, park_left = self.kerb_right - 1.15, self.kerb_left + 1.15
         places += [(park_right, False, 0.0)] * 2 * int(self.parked_right)
         places += [(park_left, True, 0.0)] * 2 * int(self.parked_left)
 
         if rng.random() < chance['train']:
             x = self.oncoming[-1] if rng.random() < 0.7 or len(self.same_way) == 1 else self.same_way[-1]
-            self._vehicle(objects.train, x, rng.uniform(22, 34), 1.3, 12.0, 3.5, True, speed * 0.7)
+            _, oncoming, pace = next(place for place in places if place[0] == x)
+            z = rng.uniform(22, 34 + self._approach(oncoming, pace))
+            self._vehicle(objects.train, x, z, 1.3, 12.0, 3.5, oncoming or not self.travel_m, pace)
         for name, draw, half_length, height in (('bus', objects.bus, 5.5, 3.0), ('truck', objects.truck, 3.2, 3.2)):
             if rng.random() < chance[name]:
                 for _ in range(4):
                     x, oncoming, pace = places[rng.integers(len(places))]
-                    z = rng.uniform(13, 30) if x == 0.0 else rng.uniform(9, 26) + half_length * 0.6
+                    far = self._approach(oncoming, pace)
+                    z = rng.uniform(13, 30) if x == 0.0 else rng.uniform(9, 26 + far) + half_length * 0.6
                     if self._vehicle(draw, x, z, 1.3, half_length, height, oncoming, pace):
                         break
         self._two_wheelers(speed)
-        for _ in range(max(1, rng.poisson(rate['car']))):
+        for _ in range(max(1, rng.poisson(rate['car'] * (1 + self.travel_m / 40)))):
             x, oncoming, pace = places[rng.integers(len(places))]
-            z = rng.uniform(9, 45) if x == 0.0 else rng.uniform(5, 50)
+            z = rng.uniform(9, 45) if x == 0.0 else rng.uniform(5, 50 + self._approach(oncoming, pace))
             self._vehicle(objects.car, x, z, 0.95, 2.15, 1.5, oncoming, pace)
 
     def _two_wheelers(self, speed: float) -> None:
-        """Parked and ridden bicycles and motorcycles; a rider is an object of its own that moves alike."""
-        rng, chance = self.rng, self.style.chance
-        wanted = [(BICYCLE, False)] * int(rng.random() < chance['bicycle']) * int(rng.integers(1, 4))
-        wanted += [(MOTORCYCLE, False)] * int(rng.random() < chance['motorcycle']) * int(rng.integers(1, 3))
+        """Parked and ridden bicycles and motorcycles; a rider is an object of its own that moves alike.
+
+        Those ridden cross the street; in a clip where the camera does not get, and towards the farther kerb.
+        """
+        rng, chance, reach = self.rng, self.style.chance, self.travel_m
+        more = 1 + int(reach / 10)
+        wanted = [(BICYCLE, False)] * int(rng.random() < chance['bicycle']) * int(rng.integers(1, 4)) * more
+        wanted += [(MOTORCYCLE, False)] * int(rng.random() < chance['motorcycle']) * int(rng.integers(1, 3)) * more
         if rng.random() < chance['rider']:
             wanted += [(BICYCLE if rng.random() < 0.6 else MOTORCYCLE, True)]
             if rng.random() < 0.4:
@@ -252,15 +266,17 @@ class Street:
             for _ in range(6):
                 if ridden:
                     x = rng.uniform(self.kerb_left + 1.2, self.kerb_right - 0.9)
-                    z = rng.uniform(7, 17)
+                    z = rng.uniform(7 + reach, 17 + reach)
                 else:
                     x = self.kerb(side) + side * rng.uniform(0.5, max(0.7, self.walk[side] - 0.6))
-                    z = rng.uniform(8, 19)
+                    z = rng.uniform(8, 19 + reach)
                 if self._claim(x, z, 1.0, 0.6):
                     break
             else:
                 continue
             facing = 1.0 if rng.random() < 0.5 else -1.0
+            if ridden and reach:
+                facing = 1.0 if x < (self.kerb_left + self.kerb_right) / 2 else -1.0
             tilt = rng.uniform(-0.5, 0.5) + (np.pi if facing < 0 else 0.0)
             velocity = (np.cos(tilt) * speed * 0.35, -np.sin(tilt) * speed * 0.35) if ridden else (0.0, 0.0)
             owner = self.builder.add_object(x, z, tilt, velocity, shadow=(1.6, 0.4, 0.9))
@@ -321,7 +337,7 @@ class Street:
                 owner = builder.add_object(*place, 0.0, velocity, shadow=(0.5, 0.3, 1.7))
                 objects.person(builder, owner, paint)
         if rng.random() < 0.15:
-            x, z = rng.uniform(self.kerb_left + 1, self.kerb_right - 1), rng.uniform(9, 20)
+            x, z = rng.uniform(self.kerb_left + 1, self.kerb_right - 1), rng.uniform(9 + reach, 20 + reach)
             if self._claim(x, z, 0.4, 0.4):
                 owner = builder.add_object(x, z, 0.0, (rng.choice((-1.0, 1.0)) * 0.1, 0.0), shadow=(0.5, 0.3, 1.7))
                 objects.person(builder, owner, paint)

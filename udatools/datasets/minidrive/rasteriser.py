@@ -94,23 +94,30 @@ def rasterise(view: View, polygons: list[tuple[int, np.ndarray]], scale: int = 1
     height, width = view.camera.height * scale, view.camera.width * scale
     surface = np.zeros((height, width), np.int32)
     nearest = np.zeros((height, width), np.float32)
-    layers = view.scene.layer
+    if not polygons:
+        return surface, nearest
     offset = (scale - 1) / 2
-    for index, corners in polygons:
-        pixels = np.clip(corners * scale + offset, -_LIMIT_PX, _LIMIT_PX)
-        x0, y0 = np.maximum(np.floor(pixels.min(0)).astype(int), 0)
-        x1, y1 = np.minimum(np.ceil(pixels.max(0)).astype(int) + 1, (width, height))
+    x = (np.arange(width, dtype=np.float32) - offset) / scale
+    y = (np.arange(height, dtype=np.float32) - offset) / scale
+    counts = np.array([len(corners) for _, corners in polygons], np.int64)
+    ends = np.cumsum(counts, dtype=np.int64)
+    starts: np.ndarray = ends - counts
+    pixels = np.clip(np.concatenate([corners for _, corners in polygons]) * scale + offset, -_LIMIT_PX, _LIMIT_PX)
+    low = np.maximum(np.floor(np.minimum.reduceat(pixels, starts)).astype(int), 0)
+    high = np.minimum(np.ceil(np.maximum.reduceat(pixels, starts)).astype(int) + 1, (width, height))
+    fixed = np.round((pixels - np.repeat(low, counts, 0)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    depths = view.rows[:, 2].astype(np.float32)
+    biases = (1 + _LAYER_BIAS * view.scene.layer).astype(np.float32)
+    for k, (index, _) in enumerate(polygons):
+        (x0, y0), (x1, y1) = low[k], high[k]
         if x0 >= x1 or y0 >= y1:
             continue
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        fixed = np.round((pixels - (x0, y0)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
-        a, b, c = view.rows[index, 2]
-        xs = (np.arange(x0, x1, dtype=np.float32) - offset) / scale
-        ys = (np.arange(y0, y1, dtype=np.float32) - offset) / scale
-        depth = (np.float32(a) * xs)[None, :] + (np.float32(b) * ys + np.float32(c))[:, None]
+        cv2.fillPoly(mask, [fixed[starts[k]:ends[k]]], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+        a, b, c = depths[index]
+        depth = (a * x[x0:x1])[None, :] + (b * y[y0:y1] + c)[:, None]
         buffer = nearest[y0:y1, x0:x1]
-        biased = depth * np.float32(1 + _LAYER_BIAS * layers[index])
+        biased = depth * biases[index]
         wins = (biased > buffer) & mask.view(bool)
         np.copyto(buffer, biased, where=wins)
         np.copyto(surface[y0:y1, x0:x1], index, where=wins)

@@ -2,7 +2,7 @@
 """Label conventions of MiniDrive: Cityscapes train ids inside, and the raw ids each native format stores on disk.
 
 The raw ids are those of the public sets (Cityscapes labelIds, which GTA5 shares; SYNTHIA-RAND-CITYSCAPES; the
-eleven-class CamVid layout), so that the dataset classes that read the real sets read MiniDrive too.
+eleven-class CamVid layout; VIPER), so that the dataset classes that read the real sets read MiniDrive too.
 """
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ SYNTHIA_RAW_VOID = 0
 # every two-wheeler and its rider -> bicyclist.
 CAMVID_IDS = (3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10)
 CAMVID_VOID = 11
+# VIPER has no pole, rider or wall: a pole is infrastructure (10, the reading of the data set class), who rides is a person
+# (20), as there, and a wall is unlabelled.
+VIPER_RAW_IDS = (3, 4, 9, 0, 11, 10, 13, 14, 8, 6, 2, 20, 20, 24, 27, 26, 29, 23, 22)
+VIPER_VOID = 0
 
 
 def train_to_raw(raw_ids: tuple[int, ...], void: int) -> np.ndarray:

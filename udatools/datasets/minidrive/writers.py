@@ -30,7 +30,7 @@ from .taxonomy import (
 )
 
 Item = dict[str, np.ndarray]
-_CITIES = {'train': ('ashford', 'birchwick', 'coldwater', 'dunmere'), 'val': ('elmstead', 'foxhollow')}
+CITIES = {'train': ('ashford', 'birchwick', 'coldwater', 'dunmere'), 'val': ('elmstead', 'foxhollow')}
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -111,7 +111,7 @@ def _synthia(item: Item, split: str, index: int) -> dict[str, bytes]:
 
 def cityscapes_stem(split: str, index: int) -> str:
     """City folder and file stem of an item, without the type suffix."""
-    cities = _CITIES[split]
+    cities = CITIES[split]
     city = cities[index % len(cities)]
     return f'{city}/{city}_{index:06d}_000019'
 

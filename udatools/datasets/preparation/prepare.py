@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, TypeVar
 
 import cv2
 
@@ -22,7 +22,7 @@ from udatools.utils.atomic import write_json_atomic
 
 from .journal import PairJournal
 from .statistics import ClassStatistics
-from .verify import Pair, PairRecord, PairSource, summarise_records, verify_pair
+from .verify import PairRecord, PairSource, summarise_records, verify_pair
 
 REPORT, STATISTICS, JOURNAL = 'report.json', 'class_statistics.json', 'journal.jsonl'
 CHUNK = 16  # pairs that a process takes at a time; as many are done again after a kill
@@ -63,10 +63,12 @@ class Progress:
             print(f'\r{"":<78}\r', end='', file=self.stream, flush=True)
 
 
-_work: Callable[[Pair], PairRecord] | None = None
+_work: Callable[[Any], Any] | None = None
+_Item = TypeVar('_Item')
+_Result = TypeVar('_Result')
 
 
-def _start_worker(work: Callable[[Pair], PairRecord], parent: int) -> None:
+def _start_worker(work: Callable[[Any], Any], parent: int) -> None:
     global _work
     _work = work
     cv2.setNumThreads(0)
@@ -80,21 +82,22 @@ def _start_worker(work: Callable[[Pair], PairRecord], parent: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _do(pair: Pair) -> PairRecord:
+def _do(item: Any) -> Any:
     assert _work is not None
-    return _work(pair)
+    return _work(item)
 
 
-def map_pairs(work: Callable[[Pair], PairRecord], pairs: list[Pair], nproc: int) -> Iterator[PairRecord]:
-    """Applies ``work`` to pairs, in order, in this process or in several.
+def map_pairs(work: Callable[[_Item], _Result], pairs: list[_Item], nproc: int, chunk: int = CHUNK) -> Iterator[_Result]:
+    """Applies ``work`` to pairs, or to any other items, in order, in this process or in several.
 
     Args:
         work (Callable): Takes a pair, gives its record; must be picklable where processes cannot be forked.
-        pairs (list[Pair]): What to do.
+        pairs (list): What to do.
         nproc (int): Processes, at least 1.
+        chunk (int): Items that a process takes at a time, at most. Default: 16.
 
     Yields:
-        PairRecord: In the order of ``pairs``.
+        What ``work`` gives, in the order of ``pairs``.
 
     Raises:
         RuntimeError: If a process died, of lack of memory for instance.
@@ -106,7 +109,7 @@ def map_pairs(work: Callable[[Pair], PairRecord], pairs: list[Pair], nproc: int)
     pool = ProcessPoolExecutor(min(nproc, len(pairs)), mp_context=context, initializer=_start_worker,
                                initargs=(work, os.getpid()))
     try:
-        yield from pool.map(_do, pairs, chunksize=max(1, min(CHUNK, len(pairs) // nproc)))
+        yield from pool.map(_do, pairs, chunksize=max(1, min(chunk, len(pairs) // nproc)))
     except BrokenProcessPool:
         raise RuntimeError(f'one of {nproc} processes died, perhaps for lack of memory; run again to go on, with a smaller '
                            '--nproc') from None

@@ -105,7 +105,8 @@ class ClassStatistics:
                              'tools/dataset_converters') from error
 
 
-def rare_class_probabilities(pixels: Sequence[int] | np.ndarray, temperature: float = 0.01) -> np.ndarray:
+def rare_class_probabilities(pixels: Sequence[int] | np.ndarray, temperature: float = 0.01,
+                             drawable: Sequence[bool] | np.ndarray | None = None) -> np.ndarray:
     """Computes how often rare-class sampling draws each class: ``P(c) = exp((1 - f_c) / T) / sum_k exp((1 - f_k) / T)``.
 
     ``f_c`` is the share of class c among all labelled pixels; the sum runs over the classes that occur.
@@ -113,12 +114,14 @@ def rare_class_probabilities(pixels: Sequence[int] | np.ndarray, temperature: fl
     Args:
         pixels (Sequence[int]): Pixels of each class, (C,), >= 0, not all 0.
         temperature (float): T > 0; the smaller, the more the rarest class is preferred. Default: 0.01, as in DAFormer.
+        drawable (Sequence[bool], optional): (C,), the classes that the sum runs over; those that do not occur never count. The
+            shares are of all pixels in any case. Default: all.
 
     Returns:
-        np.ndarray: float64, (C,), sums to 1; 0 where a class does not occur.
+        np.ndarray: float64, (C,), sums to 1; 0 where a class does not occur or is not drawable.
 
     Raises:
-        ValueError: If the temperature or the counts are out of range.
+        ValueError: If the temperature or the counts are out of range, or no class that occurs is drawable.
 
     Example:
         >>> rare_class_probabilities([75, 25, 0], temperature=0.5).round(3).tolist()
@@ -129,7 +132,10 @@ def rare_class_probabilities(pixels: Sequence[int] | np.ndarray, temperature: fl
         raise ValueError(f'got temperature={temperature}; expected a number above 0, such as 0.01')
     if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or not counts.any():
         raise ValueError(f'got the pixel counts {pixels!r}; expected one number >= 0 a class, not all of them 0')
-    logit = np.where(counts > 0, (1 - counts / counts.sum()) / temperature, -np.inf)
+    possible = counts > 0 if drawable is None else (counts > 0) & np.asarray(drawable, dtype=bool)
+    if not possible.any():
+        raise ValueError(f'got drawable={drawable!r} for the pixel counts {pixels!r}; expected True for a class that occurs')
+    logit = np.where(possible, (1 - counts / counts.sum()) / temperature, -np.inf)
     weight = np.exp(logit - logit.max())
     return weight / weight.sum()
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from udatools.datasets.domain_dataset import DomainDataset
 from udatools.datasets.taxonomies import ClassSet
-from udatools.datasets.transforms.load_label import read_mapped_label
 from udatools.utils.png import read_image, read_png
 
 IMAGE, MISSING, UNREADABLE, IDS, SIZE = 'image', 'label missing', 'label unreadable', 'label ids', 'sizes differ'
@@ -152,13 +151,22 @@ class DomainPairs(PairSource):
 
     def pairs(self) -> list[Pair]:
         """See :class:`PairSource`."""
-        return [Pair(key, self.images.image_path(key), None if self.labels is None else str(self.labels.label_file(key)))
-                for key in self.images.keys]
+        pairs = [Pair(key, self.images.image_path(key), self._label(key)) for key in self.images.keys]
+        if self.labels is not None and all(pair.label is None for pair in pairs):
+            raise self.labels.layout_error(f'none of {len(pairs)} images has a label file')
+        return pairs
+
+    def _label(self, key: str) -> str | None:
+        """The label file; where labels are sparse by design None for an image without one, which is no problem then."""
+        if self.labels is None:
+            return None
+        path = self.labels.label_file(key)
+        return None if self.labels.sparse_labels and not path.exists() else str(path)
 
     def read_label(self, pair: Pair) -> np.ndarray:
         """See :class:`PairSource`."""
         assert self.labels is not None and pair.label is not None
-        return read_mapped_label(pair.label, self.labels.label_lut(pair.label), self.labels.LABEL_CHANNEL)
+        return self.labels.read_label(pair.label)
 
     def settings(self) -> dict[str, Any]:
         """See :class:`PairSource`."""
@@ -166,8 +174,9 @@ class DomainPairs(PairSource):
             hashlib.sha256(self.labels.label_lut(pair.label).tobytes()).hexdigest()
             for pair in self.pairs() if pair.label is not None
         }
+        more = {} if self.labels is None else self.labels.label_settings()
         return dict(type=type(self.images).__name__, split=self.images.split, classes=list(self.class_set.classes),
-                    luts=sorted(luts))
+                    luts=sorted(luts)) | more
 
     def describe(self) -> dict[str, Any]:
         """See :class:`PairSource`."""

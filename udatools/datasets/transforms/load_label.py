@@ -19,20 +19,19 @@ from udatools.registry import TRANSFORMS
 from udatools.utils.png import read_image, read_png
 
 
-def read_mapped_label(path: str, lut: np.ndarray, channel: int | None = None) -> np.ndarray:
-    """Reads a label file and maps raw ids to train ids.
+def read_raw_label(path: str, channel: int | None = None) -> np.ndarray:
+    """Reads a label file without mapping it.
 
     Args:
         path (str): Label PNG, 8 or 16 bit.
-        lut (np.ndarray): int16, (256,), raw id -> train id, 255 = ignore, -1 = not defined.
         channel (int, optional): Channel that holds the ids (OpenCV order) if there are several.
 
     Returns:
-        np.ndarray: uint8, (H, W), train ids, 255 = ignore.
+        np.ndarray: uint8 or uint16, (H, W), raw ids.
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it is corrupt, has an unexpected number of channels, or holds ids that the map does not define.
+        ValueError: If it is corrupt or has several channels and none is named.
     """
     raw = read_png(path)
     if raw.ndim == 3:
@@ -40,6 +39,23 @@ def read_mapped_label(path: str, lut: np.ndarray, channel: int | None = None) ->
             raise ValueError(f'{path} has {raw.shape[2]} channels; expected one channel of label ids. It looks like a '
                              'colour picture: use the id or palette version of the labels')
         raw = raw[:, :, channel]
+    return raw
+
+
+def map_raw_label(raw: np.ndarray, lut: np.ndarray, path: str) -> np.ndarray:
+    """Maps raw ids to train ids.
+
+    Args:
+        raw (np.ndarray): uint8 or uint16, (H, W), raw ids.
+        lut (np.ndarray): int16, (256,), raw id -> train id, 255 = ignore, -1 = not defined.
+        path (str): Their file, for errors.
+
+    Returns:
+        np.ndarray: uint8, (H, W), train ids, 255 = ignore.
+
+    Raises:
+        ValueError: If there are ids that the map does not define.
+    """
     top = int(raw.max())
     if top >= len(lut):
         raise ValueError(f'{path} holds label id {top}, the label map ends at {len(lut) - 1}; is this the right kind '
@@ -50,6 +66,11 @@ def read_mapped_label(path: str, lut: np.ndarray, channel: int | None = None) ->
         raise ValueError(f'{path} holds label ids {unknown} that the label map does not define; check that data_root, '
                          '`classes` and the type of the data set belong together, or extend the map in taxonomies/')
     return label.astype(np.uint8)
+
+
+def read_mapped_label(path: str, lut: np.ndarray, channel: int | None = None) -> np.ndarray:
+    """Reads a label file and maps raw ids to train ids: :func:`read_raw_label`, then :func:`map_raw_label`."""
+    return map_raw_label(read_raw_label(path, channel), lut, path)
 
 
 @TRANSFORMS.register_module()
@@ -100,7 +121,9 @@ class LoadDomainLabel(BaseTransform):
                 label = None
         elif results.get('seg_map_path') is not None:
             path = results['seg_map_path']
-            label = read_mapped_label(path, results['label_lut'], results.get('label_channel'))
+            reader = results.get('label_reader')
+            label = reader(path) if reader is not None else read_mapped_label(path, results['label_lut'],
+                                                                              results.get('label_channel'))
         else:
             label = None
         if label is None:

@@ -15,7 +15,14 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from udatools.engine.inference import ImagePredictor, TargetImages, build_predictor
 from udatools.ops.digests import json_digest, state_dict_digest
-from udatools.pseudo_labels import PseudoLabelStore, generate_pseudo_labels
+from udatools.pseudo_labels import (
+    AggregatedPredictor,
+    Predictor,
+    PseudoLabelStore,
+    frame_positions,
+    generate_pseudo_labels,
+    group_clips,
+)
 from udatools.registry import HOOKS, PSEUDO_LABEL_POLICIES
 
 
@@ -64,12 +71,16 @@ class PseudoLabelHook(Hook):
         out_dir (str): folder for ``labels/``, ``confidence/`` and the summaries.
         views (Mapping, optional): ``dict(scales=[0.9], flip=True)``: rescaled and mirrored inputs whose probabilities
             are averaged; by default the image as it is.
+        aggregation (Mapping, optional): arguments of :class:`udatools.pseudo_labels.AggregatedPredictor`
+            (``dict(flow=dict(root=...))``): probabilities are averaged with those of neighbouring frames. It and a policy
+            of clips need a video data set.
     """
 
     priority = 'NORMAL'
 
     def __init__(self, policy: Mapping[str, Any], *, model: Mapping[str, Any], checkpoint: str | Sequence[str],
-                 dataset: Mapping[str, Any], out_dir: str, views: Mapping[str, Any] | None = None) -> None:
+                 dataset: Mapping[str, Any], out_dir: str, views: Mapping[str, Any] | None = None,
+                 aggregation: Mapping[str, Any] | None = None) -> None:
         self.policy = PSEUDO_LABEL_POLICIES.build(dict(policy))
         self.model, self.dataset = model, dataset
         self.checkpoints = [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
@@ -77,6 +88,7 @@ class PseudoLabelHook(Hook):
         self.views = dict(views or {})
         if unknown := self.views.keys() - {'scales', 'flip'}:
             raise ValueError(f'views has unknown keys {sorted(unknown)}; expected scales and flip')
+        self.aggregation = None if aggregation is None else dict(aggregation)
 
     def before_train(self, runner: Any) -> None:
         """Generate, or keep what is complete."""
@@ -87,12 +99,21 @@ class PseudoLabelHook(Hook):
     def _generate(self) -> None:
         images = TargetImages(dict(self.dataset))
         models = [load_frozen(self.model, checkpoint) for checkpoint in self.checkpoints]
-        predictor = ImagePredictor(models, images, **self.views)
+        single = ImagePredictor(models, images, **self.views)
+        predictor: Predictor = single
         classes = list(images.dataset.metainfo['classes'])
-        input_hash = json_digest(
-            dict(weights=[state_dict_digest(model.state_dict()) for model in models], policy=self.policy.settings(),
-                 classes=classes, dataset=images.fingerprint(), pipeline=repr(self.dataset['pipeline']),
-                 views=dict(scales=predictor.scales, flip=predictor.flip)))
+        inputs: dict[str, Any] = dict(
+            weights=[state_dict_digest(model.state_dict()) for model in models], policy=self.policy.settings(), classes=classes,
+            dataset=images.fingerprint(), pipeline=repr(self.dataset['pipeline']),
+            views=dict(scales=single.scales, flip=single.flip))
+        clips = None
+        if self.aggregation is not None or self.policy.instance == 'clip':
+            positions = frame_positions(images.dataset, images.keys)
+            clips = group_clips(positions)
+            inputs['clips'] = list(map(list, positions))
+        if self.aggregation is not None:
+            predictor = AggregatedPredictor(single, images, positions, **self.aggregation)
+            inputs['aggregation'] = predictor.settings()
         generate_pseudo_labels(
-            predictor, images.keys, self.policy, PseudoLabelStore(self.out_dir), len(classes), input_hash=input_hash,
-            class_names=classes)
+            predictor, images.keys, self.policy, PseudoLabelStore(self.out_dir), len(classes), clips=clips,
+            input_hash=json_digest(inputs), class_names=classes)

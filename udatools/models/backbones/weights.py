@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where backbone weights come from: a torchvision name, a local path, or nowhere because the config says so.
+"""Where backbone weights come from: a published name, a local path, or nowhere because the config says so.
 
 A backbone never starts from random weights unless its config says ``weights='scratch'``. Files are looked for in the
 folder ``UDATOOLS_WEIGHTS`` and in torch's cache, then fetched from ``UDATOOLS_WEIGHTS_MIRROR`` (a base address that holds
-the torchvision files under their own names) or, by default, from where torchvision publishes them.
+the files under their own names) or, by default, from where torchvision or mmseg publishes them.
 """
 import os
 from pathlib import Path
@@ -22,7 +22,20 @@ TORCHVISION_FILES = {
     'resnet50': 'resnet50-0676ba61.pth',
     'resnet101': 'resnet101-63fe2227.pth',
     'vgg16': 'vgg16-397923af.pth',
+    'raft_small': 'raft_small_C_T_V2-01064c6d.pth',
+    'raft_large': 'raft_large_C_T_SKHT_V2-ff5fadd5.pth',
 }
+# Mix transformers of SegFormer, trained on ImageNet, under the names of mmseg's parameters.
+MMSEG_FILES = {
+    'mit_b0': 'mit_b0_20220624-7e0fe6dd.pth',
+    'mit_b1': 'mit_b1_20220624-02e5a6a1.pth',
+    'mit_b2': 'mit_b2_20220624-66e8bf70.pth',
+    'mit_b3': 'mit_b3_20220624-13b1141c.pth',
+    'mit_b4': 'mit_b4_20220624-d588d980.pth',
+    'mit_b5': 'mit_b5_20220624-658746d9.pth',
+}
+PUBLISHED = {'torchvision': TORCHVISION_FILES, 'mmseg': MMSEG_FILES}
+_MMSEG_BASE = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer'
 
 
 class WeightsUnavailableError(RuntimeError):
@@ -33,7 +46,7 @@ def resolve_weights(weights: str) -> Path:
     """The local file of a weights specification, downloading it when it has to.
 
     Args:
-        weights (str): ``torchvision://NAME`` or a path to a ``.pth`` file.
+        weights (str): ``torchvision://NAME``, ``mmseg://NAME`` or a path to a ``.pth`` file.
 
     Returns:
         Path: an existing file.
@@ -41,16 +54,16 @@ def resolve_weights(weights: str) -> Path:
     Raises:
         WeightsUnavailableError: for an unknown name, a missing file, or a failed download; says what to do.
     """
-    if not weights.startswith('torchvision://'):
+    publisher, separator, name = weights.partition('://')
+    if not separator or publisher not in PUBLISHED:
         path = Path(weights).expanduser()
         if not path.is_file():
             raise WeightsUnavailableError(f'backbone weights {path} do not exist. {_remedy(path.name)}')
         return path
-    name = weights.removeprefix('torchvision://')
-    if name not in TORCHVISION_FILES:
-        raise WeightsUnavailableError(f"no torchvision weights are known as '{name}'; choose one of "
-                                      f'{", ".join(sorted(TORCHVISION_FILES))}, a local path, or weights=\'{SCRATCH}\'')
-    file_name = TORCHVISION_FILES[name]
+    if name not in PUBLISHED[publisher]:
+        raise WeightsUnavailableError(f"no {publisher} weights are known as '{name}'; choose one of "
+                                      f'{", ".join(sorted(PUBLISHED[publisher]))}, a local path, or weights=\'{SCRATCH}\'')
+    file_name = PUBLISHED[publisher][name]
     cache = Path(torch.hub.get_dir()) / 'checkpoints'
     folders = [cache]
     if custom := os.environ.get('UDATOOLS_WEIGHTS'):
@@ -58,11 +71,11 @@ def resolve_weights(weights: str) -> Path:
     for folder in folders:
         if (folder / file_name).is_file():
             return folder / file_name
-    return _download(file_name, folders[0])
+    return _download(file_name, folders[0], publisher)
 
 
-def _download(file_name: str, folder: Path) -> Path:
-    base = (os.environ.get('UDATOOLS_WEIGHTS_MIRROR') or _published_base()).rstrip('/')
+def _download(file_name: str, folder: Path, publisher: str) -> Path:
+    base = (os.environ.get('UDATOOLS_WEIGHTS_MIRROR') or _published_base(publisher)).rstrip('/')
     failure: Exception | None = None
     if is_main_process():
         try:
@@ -79,8 +92,10 @@ def _download(file_name: str, folder: Path) -> Path:
     return folder / file_name
 
 
-def _published_base() -> str:
-    """The address that the installed torchvision names."""
+def _published_base(publisher: str) -> str:
+    """The address that the installed torchvision names, or mmseg's configs."""
+    if publisher == 'mmseg':
+        return _MMSEG_BASE
     torchvision = import_torchvision()
     if torchvision is None:
         raise WeightsUnavailableError('torchvision, which knows where its weights are published, is not installed; install it, '
@@ -98,7 +113,7 @@ def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
     """Loads classification weights into a backbone in place; its classifier's keys are left out.
 
     Args:
-        backbone (nn.Module): with torchvision's parameter names.
+        backbone (nn.Module): with the parameter names of torchvision, or of mmseg for its files.
         weights (str): see ``resolve_weights``; ``'scratch'`` leaves the backbone as it is and says so.
 
     Raises:

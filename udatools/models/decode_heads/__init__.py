@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decode heads."""
+from .daformer_head import DAFormerHead
 from .deeplabv2_head import DeepLabV2Head
 from .dual_deeplabv2_head import DualDeepLabV2Head
 
-__all__ = ['DeepLabV2Head', 'DualDeepLabV2Head']
+__all__ = ['DAFormerHead', 'DeepLabV2Head', 'DualDeepLabV2Head']

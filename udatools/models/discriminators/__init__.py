@@ -2,5 +2,6 @@
 """Domain discriminators."""
 from .image_discriminator import ImageDiscriminator
 from .patch_discriminator import PatchDiscriminator
+from .sequence_discriminator import SequenceDiscriminator
 
-__all__ = ['ImageDiscriminator', 'PatchDiscriminator']
+__all__ = ['ImageDiscriminator', 'PatchDiscriminator', 'SequenceDiscriminator']

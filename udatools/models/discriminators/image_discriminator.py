@@ -49,8 +49,11 @@ class ImageDiscriminator(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw score map of ``x``."""
-        if min(x.shape[2:]) < self.smallest:
-            raise ValueError(f'the discriminator got a map of {x.shape[2]} x {x.shape[3]}; its '
+        self._check_size(x)
+        return self.layers(x)
+
+    def _check_size(self, x: Tensor) -> None:
+        if min(x.shape[-2:]) < self.smallest:
+            raise ValueError(f'the discriminator got a map of {x.shape[-2]} x {x.shape[-1]}; its '
                              f'{len(self.layers) // 2 + 1} layers of stride 2 need '
                              f'{self.smallest} pixels a side: give larger images or fewer `channels`')
-        return self.layers(x)

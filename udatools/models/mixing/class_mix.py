@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Source classes pasted into target images, labelled by ground truth and teacher (DACS, Tranheden et al., WACV 2021).
 
-Differs from the authors' code in that colours are changed by a gain and a shift a channel, not in hue and saturation.
+Differs from the authors' code in that colours are changed by a gain and a shift a channel, not in hue and saturation, and in that
+the share of confident pixels is an image's own (paper), not the batch's.
 """
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
-from udatools.ops.mixing import IGNORE, class_mix_mask, confident_share, paste
+from udatools.ops.colour import random_colour
+from udatools.ops.mixing import class_mix_mask, paste, teacher_label
 from udatools.registry import MODELS
 
 from ..segmentors.batch import UDABatch
@@ -24,14 +25,23 @@ class ClassMix:
         jitter (float): gain and shift of each colour channel of a mixed image are drawn from ``1 +- jitter`` and
             ``+- jitter``, in units of the normalised image.
         blur_sigma_px (float): standard deviation of the blur that every second image, drawn at random, gets; 0 = none.
+        ignore_rows (tuple[int, int]): rows at the top and at the bottom of the target images where the teacher is not
+            believed: its labels weigh 0. DAFormer has (15, 120) of 512, for what rectification leaves and for the bonnet.
+
+    Raises:
+        ValueError: for a threshold or numbers of rows out of range.
     """
 
-    def __init__(self, threshold: float = 0.968, *, jitter: float = 0.2, blur_sigma_px: float = 1.0) -> None:
+    def __init__(self, threshold: float = 0.968, *, jitter: float = 0.2, blur_sigma_px: float = 1.0,
+                 ignore_rows: tuple[int, int] = (0, 0)) -> None:
         if not 0 <= threshold < 1:
             raise ValueError(f'threshold is {threshold}; expected a probability in [0, 1)')
+        if len(ignore_rows) != 2 or min(ignore_rows) < 0:
+            raise ValueError(f'ignore_rows is {ignore_rows}; expected two numbers of rows >= 0, at the top and at the bottom')
         self.threshold = threshold
         self.jitter = jitter
         self.blur_sigma_px = blur_sigma_px
+        self.ignore_rows = (int(ignore_rows[0]), int(ignore_rows[1]))
 
     def __call__(self, batch: UDABatch) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs float (B, 3, H, W), label int64 (B, H, W) and pixel weight float32 (B, H, W) of the mixed images.
@@ -46,22 +56,7 @@ class ClassMix:
         if source.label is None or source.inputs.shape != target.inputs.shape:
             raise ValueError(f'ClassMix needs a labelled source and batches of one shape, got {tuple(source.inputs.shape)} and '
                              f'{tuple(target.inputs.shape)}; crop both domains to one size')
-        confidence, prediction = target.teacher_prob.max(1)
         mask = class_mix_mask(source.label, target.teacher_prob.shape[1])
-        weight = confident_share(confidence, self.threshold)[:, None, None].expand_as(confidence)
-        if target.label is not None:
-            known = target.label != IGNORE
-            prediction = torch.where(known, target.label, prediction)
-            weight = torch.where(known, torch.ones_like(weight), weight)
-        return (self._augment(paste(mask, source.inputs, target.inputs)), paste(mask, source.label, prediction),
-                paste(mask, torch.ones_like(weight), weight))
-
-    def _augment(self, images: Tensor) -> Tensor:
-        shape, device = (len(images), images.shape[1], 1, 1), images.device
-        gain = 1 + self.jitter * (2 * torch.rand(shape, device=device) - 1)
-        shift = self.jitter * (2 * torch.rand(shape, device=device) - 1)
-        images = images * gain + shift
-        if self.blur_sigma_px:
-            sharp = torch.rand(len(images), 1, 1, 1, device=device) < 0.5
-            images = torch.where(sharp, images, gaussian_blur(images, [5, 5], [self.blur_sigma_px, self.blur_sigma_px]))
-        return images
+        label, weight = teacher_label(target.teacher_prob, self.threshold, known=target.label, ignore_rows=self.ignore_rows)
+        images = random_colour(paste(mask, source.inputs, target.inputs), jitter=self.jitter, blur_sigma_px=self.blur_sigma_px)
+        return images, paste(mask, source.label, label), paste(mask, torch.ones_like(weight), weight)

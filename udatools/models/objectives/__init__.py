@@ -3,12 +3,17 @@
 from .adversarial import AdversarialAlignment
 from .base import Objective
 from .discrepancy import ClassifierDiscrepancy
+from .feature_distance import FeatureDistance
+from .masked_consistency import MaskedConsistency
 from .patch_alignment import PatchAlignment
 from .prediction_regularizer import PredictionRegularizer
 from .segmentation import SegmentationCE
 from .self_produced_guidance import SelfProducedGuidance
 from .soft_pseudo_label import SoftPseudoLabelCE
+from .temporal_propagation import CrossFramePseudoLabel, IntraDomainConsistency
+from .tube_matching import TubeMatching
 from .weight_cosine import ClassifierWeightCosine
 
-__all__ = ['AdversarialAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'Objective', 'PatchAlignment',
-           'PredictionRegularizer', 'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE']
+__all__ = ['AdversarialAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'CrossFramePseudoLabel', 'FeatureDistance',
+           'IntraDomainConsistency', 'MaskedConsistency', 'Objective', 'PatchAlignment', 'PredictionRegularizer',
+           'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE', 'TubeMatching']

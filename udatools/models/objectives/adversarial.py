@@ -2,7 +2,8 @@
 """Adversarial alignment of predictions, entropies or features.
 
 AdaptSegNet (Tsai et al., CVPR 2018, Eq. 1-5), AdvEnt (Vu et al., CVPR 2019: the discriminator sees weighted
-self-information) and the local weights of CLAN (Luo et al., CVPR 2019). The authors' code runs two phases and toggles
+self-information), the local weights of CLAN (Luo et al., CVPR 2019), and, with a discriminator of clips, video adversarial
+training (Shin et al., 2021, Eq. 8). The authors' code runs two phases and toggles
 ``requires_grad``. Here both terms belong to one sum: the generator's goes through a discriminator with detached weights, the
 discriminator's sees detached predictions. Same gradients, one backward pass, no ``train_step``.
 """
@@ -27,7 +28,8 @@ class AdversarialAlignment(Objective):
     r"""Makes a discriminator unable to tell the domains apart.
 
     Args:
-        discriminator (dict): config of a discriminator in ``MODELS``; ``in_channels`` must fit what is aligned.
+        discriminator (dict): config of a discriminator in ``MODELS``; ``in_channels`` must fit what is aligned. One that says
+            ``takes_clips`` (``SequenceDiscriminator``) is given ``(B, C, T, H, W)``, the key frame first; any other the frames.
         weights (dict[str, float]): weight of the generator's term for each aligned output. With ``space='output'`` or
             ``'entropy'`` the keys are heads (``main``, ``aux``: the papers' 0.001 and 0.0002); with ``space='feature'``
             indices of the backbone's outputs as strings (``'3'``).
@@ -55,6 +57,10 @@ class AdversarialAlignment(Objective):
         self.space = space
         self.gan = gan
         self.discriminators = nn.ModuleDict({level: MODELS.build(discriminator) for level in self.weights})
+        self.takes_clips = all(getattr(module, 'takes_clips', False) for module in self.discriminators.values())
+        if self.takes_clips and self.local_weight is not None:
+            raise ValueError(f"local_weight weighs single frames, {discriminator['type']} scores clips; drop local_weight or use "
+                             'the ImageDiscriminator')
 
     def optimised_parts(self) -> dict[str, nn.Module]:
         """The discriminators, under the optimiser ``discriminator``."""
@@ -62,10 +68,14 @@ class AdversarialAlignment(Objective):
 
     def _representation(self, domain: 'DomainBatch', level: str) -> Tensor:
         if self.space == 'feature':
-            return domain.features[int(level)]
-        if level not in domain.logits:
+            aligned = domain.features[int(level)]
+        elif level not in domain.logits:
             raise ValueError(f'{type(self).__name__} aligns the head {level!r}, the model has {sorted(domain.logits)}')
-        return weighted_self_information(domain.logits[level]) if self.space == 'entropy' else domain.logits[level].softmax(1)
+        elif self.space == 'entropy':
+            aligned = weighted_self_information(domain.logits[level])
+        else:
+            aligned = domain.logits[level].softmax(1)
+        return domain.clips(aligned).transpose(1, 2) if self.takes_clips else aligned
 
     def forward(self, batch: 'UDABatch', model: 'UDASegmentor') -> dict[str, Tensor]:
         """``loss_adv_<level>`` trains the segmentor, ``loss_dis_<level>`` the discriminator."""

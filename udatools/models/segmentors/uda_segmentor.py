@@ -8,6 +8,7 @@ of dropping the prefix.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 import torch.nn as nn
@@ -20,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from udatools.registry import MODELS, OBJECTIVES
 
-from .batch import DomainBatch, UDABatch
+from .batch import DomainBatch, UDABatch, clip_fields
 from .teacher import Teacher
 
 
@@ -39,6 +40,8 @@ class UDASegmentor(BaseModel):
         teacher (dict, optional): arguments of :class:`Teacher`; ``batch.target.teacher_prob`` then holds its prediction.
         mixing (dict, optional): a component such as ``ClassMix`` that makes the domain ``mixed`` of the other two and the
             teacher's prediction; one more forward pass.
+        label_refinement (dict, optional): a component such as ``TemporalConsensus`` that rewrites the labels of the target
+            before mixing and objectives see them.
         shared_forward (bool): source and target go through the network as one batch. Batch norm then normalises by both
             domains together (unless it is in ``eval`` mode); both must have the same size.
         channels_last (bool): memory format of the network and its inputs.
@@ -52,8 +55,8 @@ class UDASegmentor(BaseModel):
 
     def __init__(self, segmentor: dict, *, objectives: list[dict] | tuple[dict, ...] = (),
                  running_statistics: str = 'both', teacher: dict | None = None, mixing: dict | None = None,
-                 shared_forward: bool = False, channels_last: bool = True, compile: bool = False,
-                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+                 label_refinement: dict | None = None, shared_forward: bool = False, channels_last: bool = True,
+                 compile: bool = False, data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if running_statistics not in ('both', 'target'):
             raise ValueError(f"running_statistics is {running_statistics!r}; expected 'both' or 'target'")
@@ -65,6 +68,7 @@ class UDASegmentor(BaseModel):
         self.segmentor = MODELS.build(segmentor)
         self.teacher = Teacher(segmentor, **teacher) if teacher is not None else None
         self.mixing = MODELS.build(mixing) if mixing is not None else None
+        self.label_refinement = MODELS.build(label_refinement) if label_refinement is not None else None
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compile:  # in place: the names of the parameters stay
@@ -117,12 +121,16 @@ class UDASegmentor(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
         """Named losses of all objectives on one batch."""
-        batch = UDABatch(**self._forward_domains(inputs, {name: _stack_labels(data_samples[name]) for name in inputs}))
+        domains = self._forward_domains(inputs, {name: _stack_labels(data_samples[name]) for name in inputs})
+        batch = UDABatch(**{name: replace(domain, **clip_fields(data_samples[name])) for name, domain in domains.items()})
         if self.teacher is not None and batch.target is not None:
             batch.target.teacher_prob = self.teacher.predict_prob(batch.target.inputs)
-        if self.mixing is not None:
-            batch.mixed = self._forward_mixed(*self.mixing(batch))
         losses: dict[str, Tensor] = {}
+        if self.label_refinement is not None:
+            watched = self.label_refinement(batch, self.data_preprocessor)
+            losses.update({f'label_refinement.{key}': value for key, value in watched.items()})
+        if self.mixing is not None:
+            batch.mixed = self.forward_made(*self.mixing(batch))
         for name, objective in self.objectives.items():
             losses.update({f'{name}.{key}': value for key, value in objective(batch, self).items()})
         return losses
@@ -137,7 +145,17 @@ class UDASegmentor(BaseModel):
                 outputs[name] = DomainBatch(images, labels[name], *self._forward_images(images))
         return outputs
 
-    def _forward_mixed(self, images: Tensor, label: Tensor, weight: Tensor) -> DomainBatch:
+    def forward_made(self, images: Tensor, label: Tensor, weight: Tensor) -> DomainBatch:
+        """One more forward pass, of images that were made of a domain's: mixed, masked, ...
+
+        Args:
+            images (Tensor): float, (B, 3, H, W), preprocessed.
+            label (Tensor): int64, (B, H, W), 255 = ignore.
+            weight (Tensor): float32, (B, H, W), of each pixel's label.
+
+        Returns:
+            DomainBatch: with features and logits. Running statistics of batch norm move by ``'both'`` alone.
+        """
         with _kept_statistics(self) if self.running_statistics == 'target' else nullcontext():
             return DomainBatch(images, label, *self._forward_images(images), weight=weight)
 

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""As syn2cs.py, both domains in random crops of 512x512 of the resized images, batches of 2 (DACS, DAFormer and descendants).
+
+`class_statistics`, which rare-class sampling reads, is written by
+`tools/dataset_converters/synthia.py --classes synthia16` (docs/datasets.md).
+"""
+_base_ = './syn2cs.py'
+crop_size = (512, 512)
+class_statistics = '{{$UDATOOLS_SYNTHIA:data/synthia}}/udatools/train_synthia16/class_statistics.json'
+train_dataloader = dict(batch_size=2, dataset=dict(
+    source=dict(pipeline=[
+        dict(type='LoadDomainImage'),
+        dict(type='LoadDomainLabel'),
+        dict(type='SparseSafeResize', scale=(1280, 760)),
+        dict(type='RandomCrop', crop_size='{cfg:crop_size}', cat_max_ratio=0.75),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
+    ]),
+    target=dict(pipeline=[
+        dict(type='LoadDomainImage'),
+        dict(type='LoadDomainLabel'),
+        dict(type='SparseSafeResize', scale=(1024, 512)),
+        dict(type='RandomCrop', crop_size='{cfg:crop_size}'),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
+    ])))

@@ -1,0 +1,2 @@
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive.py', '../_base_/methods/dacs.py',
+          '../_base_/schedules/minidrive.py', '../_base_/default_runtime.py']

@@ -1,0 +1,2 @@
+_base_ = ['../_base_/models/mit_b5_daformer.py', '../_base_/datasets/syn2cs_512.py', '../_base_/methods/daformer.py',
+          '../_base_/schedules/daformer.py', '../_base_/default_runtime.py']

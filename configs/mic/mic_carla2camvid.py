@@ -1,0 +1,6 @@
+# On the network of the other methods, so that only the training differs.
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/carla2camvid.py', '../_base_/methods/mic.py',
+          '../_base_/schedules/small_real.py', '../_base_/default_runtime.py']
+dacs = dict(teacher=dict(momentum=0.99), ignore_rows=(0, 0), objectives='{cfg:_from_scratch}')
+rare_classes = dict(statistics=None, min_pixels=500, min_crop_pixels=0)  # nothing is cropped
+mic = dict(block=16)

@@ -1,0 +1,5 @@
+# Table 3, (2): image discriminator, no dice loss.
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vat.py',
+          '../_base_/schedules/minidrive_rounds.py', '../_base_/default_runtime.py']
+vat = dict(objectives=['{cfg:_source}', '{cfg:_adversarial}'])  # without tube matching
+iters = dict(warmup_start=900)  # 1000 iterations in all, as everywhere

@@ -1,0 +1,4 @@
+# Table 5, (4): VST on image adversarial training with tube matching.
+_base_ = ['../_base_/models/deeplabv2_r50.py', '../_base_/datasets/viper2csvps.py', '../_base_/methods/vst.py',
+          '../_base_/schedules/iast_video_clips.py', '../_base_/default_runtime.py']
+segmentor = dict(backbone=dict(bn_mode='eval'))  # true freeze

@@ -1,0 +1,6 @@
+# Table 4, with regularisation; the base of Table 6.
+_base_ = ['../_base_/models/deeplabv2_r50.py', '../_base_/datasets/viper2csvps.py', '../_base_/methods/vst.py',
+          '../_base_/schedules/iast_video_clips.py', '../_base_/default_runtime.py']
+segmentor = dict(backbone=dict(bn_mode='eval'))  # true freeze
+discriminator = dict(type='SequenceDiscriminator')
+vst = dict(refinement=None, flow=None)

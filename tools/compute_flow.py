@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compute optical flow ahead of training: ``python tools/compute_flow.py CONFIG`` or ``... CamVidDomain --root data/camvid``.
+
+Writes OUT/<offset>/<key>.png, KITTI PNGs, for every frame of a domain that has a neighbour at an offset. Which frames, and
+where to, is what the clips of the config say; of a data set class --offsets and --out have to. Offsets are in frame numbers of
+the clip: -1 is the frame before, or -2 where every second frame is kept. Ctrl-C at any time; the same command goes on, and
+files that are there and whole stay as they are. Several processes share the work:
+
+    torchrun --nproc_per_node 4 tools/compute_flow.py CONFIG --launcher pytorch
+
+--check reads the files and says what warping by them leaves of the images, --reference how far they are from exact flow.
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
+import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
+
+SHOWN = 20  # problems
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Command line."""
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data', help='a training config, or the class of a video data set such as CamVidDomain')
+    parser.add_argument('--domain', choices=('source', 'target', 'val'), default='target', help='of the config (default: target)')
+    parser.add_argument('--root', help='data_root of the data set class')
+    parser.add_argument('--split', default='train', help='split of the data set class (default: train)')
+    parser.add_argument('--offsets', type=int, nargs='+', metavar='N', help='frames that flow leads to, relative to each frame, '
+                        'such as -1 1 (default: those of the clips in the config)')
+    parser.add_argument('--out', type=Path, help='folder of the flow (default: where the config reads it)')
+    parser.add_argument('--estimator', default='DISFlow', help='DISFlow (default), RAFTFlow, PrecomputedFlow')
+    parser.add_argument('--estimator-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='its arguments, such as preset=fast, or variant=large weights=raft.pth')
+    parser.add_argument('--batch-size', type=int, default=4, help='pairs that the estimator gets at a time (default: 4)')
+    parser.add_argument('--precision', type=int, default=16, choices=(64, 32, 16, 8, 4), metavar='STEPS',
+                        help='steps a pixel that flow is rounded to, 64, 32, 16, 8 or 4; fewer make smaller files (default: 16, '
+                        'off by 1/32 pixel at most)')
+    parser.add_argument('--check', action='store_true', help='compute nothing: read the flow, print how good it is, and exit '
+                        'with 1 if files are missing or damaged')
+    parser.add_argument('--reference', metavar='DIR', help='folder of exact flow in the same layout: print end-point errors')
+    parser.add_argument('--sample', type=int, metavar='N', help='look at N pairs, evenly spread, for --check and --reference')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers of --check and --reference there too')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.json and not (args.check or args.reference):
+        parser.error('--json holds the numbers of --check and --reference; give one of them')
+    return args
+
+
+def run(args: argparse.Namespace) -> int:
+    """Computes and checks; returns the exit status."""
+    from mmengine.config import Config
+    from mmengine.dist import is_main_process
+    from mmengine.registry import init_default_scope
+
+    from udatools.engine.cli import build_config
+    from udatools.engine.flow import claim_folder, compute_flow, find_pairs, folder_of, task_of_class, task_of_config
+    from udatools.engine.flow_check import check_flow, format_check
+    from udatools.engine.runner.distributed import init_distributed, on_main
+    from udatools.registry import DATASETS, FLOW_ESTIMATORS
+    from udatools.utils.atomic import write_json_atomic
+    init_default_scope('mmseg')
+    if args.data.endswith('.py'):
+        cfg = build_config(args.data, options=args.cfg_options, launcher=args.launcher)
+        task = task_of_config(cfg, args.domain)
+    else:
+        cfg = Config(dict(launcher=args.launcher))
+        task = task_of_class(args.data, args.root, args.split)
+    out = folder_of(task, args.out)
+    init_distributed(cfg)
+    dataset, frames = (None if part is None else DATASETS.build(part) for part in (task.dataset, task.frames))
+    pairs = find_pairs(dataset, args.offsets or task.offsets, frames=frames, ends=task.ends, backward=task.backward)
+    say = print if is_main_process() else lambda *_: None
+    if not args.check:
+        settings = dict(type=args.estimator, **args.estimator_options)
+        estimator = FLOW_ESTIMATORS.build(dict(settings))
+        on_main(lambda: claim_folder(out, dict(estimator=settings, precision=args.precision)))
+        done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
+        say(f'{len(pairs)} pairs in {out}: {done.computed} computed ({done.stored_bytes / 2**20:.1f} MiB), {done.reused} were '
+            f'there; KITTI PNG, values rounded to 1/{args.precision} pixel')
+    if not (args.check or args.reference):
+        return 0
+    report = check_flow(pairs, out, reference=args.reference, sample=args.sample)
+    say(format_check(report))
+    if args.json and is_main_process():
+        write_json_atomic(args.json, report)
+    if problems := report['problems']:
+        say(f'{len(problems)} pairs without usable flow; the first {min(SHOWN, len(problems))}:')
+        say('\n'.join(problems[:SHOWN]))
+    return 1 if report['problems'] else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr, 130 stopped."""
+    args = parse_args(argv)
+    from udatools.engine.cli import explain_error
+    from udatools.engine.runner.distributed import leave_distributed
+    try:
+        status = run(args)
+        leave_distributed()
+    except KeyboardInterrupt:
+        print('\nstopped; the same command goes on from here', file=sys.stderr)
+        leave_distributed(failed=True)
+        return 130
+    except Exception as error:
+        status = explain_error(error)
+        leave_distributed(failed=True)
+    return status
+
+
+if __name__ == '__main__':
+    from udatools.engine.runner.distributed import exit_process
+    exit_process(main())

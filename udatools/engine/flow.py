@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flow of a whole video data set, computed ahead into files.
+
+Every pair of frames is a file of its own, written atomically, and does not depend on the others: pairs are shared out over
+ranks in blocks (neighbours in time share images), nothing is exchanged until the end, and whatever is there and whole is
+left as it is, so that the same command goes on after any interruption.
+"""
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from PIL import Image
+from torch import Tensor
+
+from udatools.datasets.clips import FrameIndex
+from udatools.datasets.domain_dataset import DomainDataset
+from udatools.datasets.flow_io import flow_path, write_flow
+from udatools.engine.runner.stages import expand_stages, merge_stage_config
+from udatools.models.flow import FlowEstimator
+from udatools.registry import DATASETS
+from udatools.utils.atomic import write_json_atomic
+from udatools.utils.png import read_image
+
+SETTINGS = 'flow.json'
+PRECISIONS = (64, 32, 16, 8, 4)  # steps a pixel; KITTI PNG holds 64
+BLOCK = 32  # pairs that a rank takes at a time
+REPORT_SECONDS = 15.0
+_IHDR = struct.Struct('>8sI4sIIBB')  # magic, length and name of the chunk, width, height, bit depth, colour type
+_IEND = b'IEND\xaeB`\x82'
+
+
+class FlowTask(NamedTuple):
+    """What a config says about the flow of one of its domains.
+
+    Attributes:
+        dataset (dict): config of the key frames.
+        frames (dict | None): config of more frames, as references.
+        offsets (tuple[int, ...]): of the references; empty where the config has no clips.
+        ends (str): of :func:`find_pairs`.
+        backward (bool): of :func:`find_pairs`.
+        root (str | None): folder that the config reads flow from.
+    """
+    dataset: dict
+    frames: dict | None = None
+    offsets: tuple[int, ...] = ()
+    ends: str = 'invalid'
+    backward: bool = False
+    root: str | None = None
+
+
+def task_of_config(cfg: Config, domain: str) -> FlowTask:
+    """Finds a domain in a training config: in the first stage that reads its flow, else that has it as clips, else at all.
+
+    Subsets (``portion``) and labels on disk (``label_dir``) are left out: flow is of all frames and needs none.
+
+    Args:
+        cfg (Config): as read from its file.
+        domain (str): ``'source'``, ``'target'`` or ``'val'``.
+
+    Raises:
+        ValueError: when no stage has that domain.
+    """
+    found: list[dict] = []
+    for stage in expand_stages(cfg.get('stages') or [dict(name='train')]):
+        merged = merge_stage_config(cfg, stage).to_dict()
+        data = merged.get('val_dataloader' if domain == 'val' else 'train_dataloader') or {}
+        data = data.get('dataset') or {}
+        found.append((data if domain == 'val' else data.get(domain)) or {})
+    with_flow = (data for data in found if data.get('flow'))
+    clips = (data for data in found if data.get('type') == 'ClipDataset')
+    chosen = next(with_flow, None) or next(clips, None) or next(filter(None, found), None)
+    if chosen is None:
+        raise ValueError(f'the config has no {domain} domain in any of its stages; choose another --domain, or name a data set '
+                         'class with --root')
+    if chosen['type'] != 'ClipDataset':
+        return FlowTask(_plain(chosen))
+    flow = chosen.get('flow') or {}
+    frames = chosen.get('frames')
+    return FlowTask(_plain(chosen['dataset']), frames and _plain(frames),
+                    tuple(offset for offset in chosen.get('frame_offsets', (0, -1)) if offset), chosen.get('ends', 'clamp'),
+                    flow.get('backward', False), flow.get('root'))
+
+
+def task_of_class(name: str, root: str | None, split: str) -> FlowTask:
+    """All frames of a split of a data set class, without labels.
+
+    Raises:
+        ValueError: when there is no such class, or no root.
+    """
+    if not isinstance(kind := DATASETS.get(name), type) or not issubclass(kind, DomainDataset):
+        raise ValueError(f'{name} is neither a config file (.py) nor a data set class of udatools, such as CamVidDomain')
+    if root is None:
+        raise ValueError(f'{name} needs --root, the root folder of the data set')
+    return FlowTask(dict(type=name, data_root=root, split=split, labelled=False))
+
+
+def _plain(dataset: Mapping[str, Any]) -> dict:
+    return {name: value for name, value in dataset.items() if not name.startswith('portion')} | dict(label_dir=None, pipeline=[])
+
+
+class FlowPair(NamedTuple):
+    """Two frames of a clip.
+
+    Attributes:
+        key (str): of the frame that the flow starts from.
+        offset (int): of the other one, in frame numbers of the clip.
+        image (str): file of the frame.
+        reference (str): file of the other one.
+    """
+    key: str
+    offset: int
+    image: str
+    reference: str
+
+
+def find_pairs(dataset: DomainDataset, offsets: Sequence[int], *, frames: DomainDataset | None = None, ends: str = 'invalid',
+               backward: bool = False) -> list[FlowPair]:
+    """Pairs of frames whose flow is wanted, in the order of the data set.
+
+    Args:
+        dataset (DomainDataset): key frames; it knows clips.
+        offsets (Sequence[int]): in frame numbers, not 0, each once.
+        frames (DomainDataset, optional): more frames of the same clips, as references only.
+        ends (str): ``'clamp'`` adds the pairs that a clip data set falls back on where a frame is missing.
+        backward (bool): the way back of every pair too.
+
+    Raises:
+        NotImplementedError: when images of the data set stand on their own.
+        ValueError: for offsets that are 0, doubled or absent, or without a single pair.
+    """
+    if not offsets or 0 in offsets or len(set(offsets)) < len(offsets):
+        raise ValueError(f'offsets are {list(offsets)}; expected one or more frame numbers, not 0, each once, such as -1 1')
+    index = FrameIndex([part for part in (dataset, frames) if part is not None])
+    found: dict[tuple[str, int], FlowPair] = {}
+    for key in dataset.keys:
+        frame = index[dataset.clip_of(key)]
+        for offset in offsets:
+            other = index.neighbour(frame, offset, ends)
+            if other is None or other.number == frame.number:
+                continue
+            for one, two in ((frame, other), (other, frame))[:1 + backward]:
+                pair = FlowPair(one.key, two.number - one.number, *(part.dataset.image_path(part.key) for part in (one, two)))
+                found.setdefault(pair[:2], pair)
+    if not found:
+        gaps = _common_gaps(dataset)
+        raise ValueError(f'no frame of {len(dataset.keys)} has a neighbour at {", ".join(f"{offset:+d}" for offset in offsets)}; '
+                         + (f'frames of a clip are mostly {gaps} numbers apart: give such offsets' if gaps else
+                            'every clip has one frame only'))
+    return list(found.values())
+
+
+def _common_gaps(dataset: DomainDataset) -> str:
+    """The commonest distances between frames that follow one another, such as '2 or 4'."""
+    places = sorted(dataset.clip_of(key) for key in dataset.keys)
+    gaps = Counter(b[1] - a[1] for a, b in zip(places, places[1:]) if a[0] == b[0])
+    return ' or '.join(str(gap) for gap, _ in gaps.most_common(2))
+
+
+def folder_of(task: FlowTask, out: str | os.PathLike[str] | None) -> Path:
+    """``out``, or the folder that the config reads flow from.
+
+    Raises:
+        ValueError: when there is neither.
+    """
+    if (folder := out or task.root) is None:
+        raise ValueError('nothing says where the flow belongs: no clips with flow=dict(root=...); give --out')
+    return Path(folder)
+
+
+class ComputedFlow(NamedTuple):
+    """What was done, over all ranks.
+
+    Attributes:
+        computed (int): pairs.
+        reused (int): pairs whose file was there.
+        stored_bytes (int): size of the files that were written now.
+    """
+    computed: int
+    reused: int
+    stored_bytes: int
+
+
+def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
+    """Says in ``<out>/flow.json`` what the files come from.
+
+    Raises:
+        ValueError: when the folder holds flow that was made otherwise.
+    """
+    path = out / SETTINGS
+    wanted = json.loads(json.dumps(dict(schema_version=1, **settings)))
+    try:
+        present = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        write_json_atomic(path, wanted)
+        return
+    except ValueError:
+        present = None
+    if not isinstance(present, dict):
+        raise ValueError(f'{path} is damaged, so nobody knows how the flow beside it was made; delete the folder, or choose '
+                         'another --out')
+    if present != wanted:
+        differ = ', '.join(f'{name} {present.get(name)!r} instead of {wanted.get(name)!r}' for name in sorted(present | wanted)
+                           if present.get(name) != wanted.get(name))
+        raise ValueError(f'{out} holds flow that was made otherwise ({differ}); give the same settings, choose another --out, or '
+                         'delete the folder')
+
+
+def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str | os.PathLike[str], *, batch_size: int = 4,
+                 precision: int = 16) -> ComputedFlow:
+    """Writes the flow of every pair that has none yet to ``<out>/<offset:+d>/<key>.png``; collective.
+
+    Args:
+        pairs (Sequence[FlowPair]): the same on every rank.
+        estimator (FlowEstimator): of the flow.
+        out (str | PathLike): folder.
+        batch_size (int): pairs that the estimator is given at a time, as far as they have one size.
+        precision (int): steps a pixel that values are rounded to, one of ``PRECISIONS``: they are off by half a step at most.
+            Fewer steps make smaller files.
+
+    Raises:
+        FileNotFoundError, ValueError: for images that are missing, damaged or of two sizes; as the estimator does.
+        OSError: when a file cannot be written.
+    """
+    if precision not in PRECISIONS or batch_size < 1:
+        raise ValueError(f'got precision={precision} and batch_size={batch_size}; expected one of '
+                         f'{", ".join(map(str, PRECISIONS))}, and 1 or more')
+    out = Path(out)
+    own = share(pairs)
+    load = lru_cache(maxsize=16)(load_image)
+    progress = Progress('flow', len(own))
+    reused = computed = stored = 0
+    pending: list[Future[int]] = []
+    with ThreadPoolExecutor(2) as writers:  # a PNG takes as long as its flow
+        for batch in _batches(own, out, batch_size):
+            reused += len(batch.reused)
+            if batch.pairs:
+                images, references = (torch.stack([load(path) for path in paths])
+                                      for paths in zip(*((pair.image, pair.reference) for pair in batch.pairs)))
+                flow, known = estimator.between(images, references, [pair[:2] for pair in batch.pairs])
+                rounded = ((flow.double() * precision).round() / precision).float().cpu().numpy()
+                stored += sum(future.result() for future in pending)
+                pending = [writers.submit(_write, flow_path(out, pair.key, pair.offset), *content)
+                           for pair, content in zip(batch.pairs, zip(rounded, known.cpu().numpy()))]
+                computed += len(batch.pairs)
+            progress.step(reused + computed)
+        stored += sum(future.result() for future in pending)
+    totals = np.sum(all_gather_object((computed, reused, stored)), axis=0)
+    return ComputedFlow(*totals.tolist())
+
+
+def _write(path: Path, flow: np.ndarray, known: np.ndarray) -> int:
+    write_flow(path, flow, known)
+    return path.stat().st_size
+
+
+def load_image(path: str) -> Tensor:
+    """Reads an image: uint8, RGB, (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(read_image(path)[:, :, ::-1].transpose(2, 0, 1)))
+
+
+def share(pairs: Sequence[FlowPair]) -> list[FlowPair]:
+    """The pairs of this rank: blocks in turn."""
+    rank, world = get_rank(), get_world_size()
+    return [pair for i, pair in enumerate(pairs) if i // BLOCK % world == rank]
+
+
+class _Batch(NamedTuple):
+    """Pairs to compute, and those found finished on the way."""
+    pairs: list[FlowPair]
+    reused: list[FlowPair]
+
+
+def _batches(pairs: Sequence[FlowPair], out: Path, batch_size: int) -> Iterator[_Batch]:
+    """Groups of pairs of one size that lack a file."""
+    batch, batch_shape = _Batch([], []), (0, 0)
+    shape_of = lru_cache(maxsize=64)(_image_shape)
+    for pair in pairs:
+        shape = shape_of(pair.image)
+        if shape != (other := shape_of(pair.reference)):
+            raise ValueError(f'{pair.image} is {shape[1]}x{shape[0]}, but {pair.reference} {other[1]}x{other[0]} (width x '
+                             'height); bring the frames of a clip to one size, or give them different clips')
+        if _is_whole(flow_path(out, pair.key, pair.offset), shape):
+            batch.reused.append(pair)
+            continue
+        if batch.pairs and (shape != batch_shape or len(batch.pairs) == batch_size):
+            yield batch
+            batch = _Batch([], [])
+        batch.pairs.append(pair)
+        batch_shape = shape
+    yield batch
+
+
+def _image_shape(path: str) -> tuple[int, int]:
+    """(H, W) from the header."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} does not exist; check that the data set is complete') from None
+    except OSError as error:
+        raise ValueError(f'{path} is no readable image ({error}); download, extract or generate this file again') from error
+
+
+def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a KITTI PNG of that (H, W) with its end lies there; its pixels are not decoded."""
+    try:
+        with open(path, 'rb') as stream:
+            head = stream.read(_IHDR.size)
+            if len(head) < _IHDR.size:
+                return False
+            stream.seek(-len(_IEND), os.SEEK_END)
+            tail = stream.read()
+    except FileNotFoundError:
+        return False
+    _, _, kind, width, height, depth, colour = _IHDR.unpack(head)
+    return kind == b'IHDR' and (height, width, depth, colour) == (*shape, 16, 2) and tail == _IEND
+
+
+class Progress:
+    """A line of rank 0 at an interval and at the end.
+
+    Args:
+        title (str): what is done.
+        total (int): pairs of this rank.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.start = title, total, time.perf_counter()
+        self.last = self.start
+
+    def step(self, done: int) -> None:
+        """``done`` pairs of this rank are finished."""
+        now = time.perf_counter()
+        if get_rank() != 0 or (now - self.last < REPORT_SECONDS and done < self.total):
+            return
+        self.last = now
+        pace = done / max(now - self.start, 1e-9)
+        whose = f' of rank 0 of {get_world_size()}' if get_world_size() > 1 else ''
+        minutes, seconds = divmod(int((self.total - done) / max(pace, 1e-9)), 60)
+        print(f'{self.title}  {done}/{self.total} pairs{whose}  {pace:.1f} pairs/s  {minutes}:{seconds:02d} left', flush=True)

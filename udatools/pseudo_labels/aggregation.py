@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions averaged with those of the neighbouring frames, brought over by flow (Shin et al., Video DA, 2021, Eq. 10).
+
+Everything at native resolution: the low-resolution answers of the network are kept, expanded, and then warped. The paper has
+FlowNet2; here flow comes from any ``FlowEstimator``, ``PrecomputedFlow`` (files of ``tools/compute_flow.py``) among them.
+"""
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from udatools.datasets.flow_io import flow_path
+from udatools.ops.warp import PHOTOMETRIC_ALPHA, photometric_visibility, warp
+from udatools.registry import FLOW_ESTIMATORS
+
+from .clip_adaptive import FramePosition
+from .generator import Predictor
+
+
+class Frames(Protocol):
+    """The images of a set, such as ``TargetImages``."""
+    keys: list[str]
+
+    def native_image(self, index: int) -> Tensor:
+        """uint8, RGB, (3, H, W), on the CPU."""
+
+
+class CompactWindow(NamedTuple):
+    """What the aggregated probabilities of a frame are expanded from.
+
+    Attributes:
+        frame (int): position of the frame in the set.
+        own (Any): compact prediction of the frame.
+        neighbours (list[tuple[int, int, Any]]): position, offset in frame numbers and compact prediction of each neighbour.
+    """
+    frame: int
+    own: Any
+    neighbours: list[tuple[int, int, Any]]
+
+
+def aggregate(prob: Tensor, neighbours: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    r"""Mean of a prediction and those of its neighbours where these are visible (Eq. 10).
+
+    .. math:: P^A = \frac{P + \sum_j I_j W_j(P_j)}{1 + \sum_j I_j}
+
+    Args:
+        prob (Tensor): float, (C, H, W), of the frame.
+        neighbours (Sequence[tuple[Tensor, Tensor]]): for each neighbour its warped prediction, float (C, H, W), and its mask
+            of non-occluded pixels, bool (H, W).
+
+    Returns:
+        Tensor: (C, H, W); ``prob`` itself without neighbours.
+    """
+    if not neighbours:
+        return prob
+    total, count = prob.clone(), torch.ones_like(prob[0])
+    for warped, visible in neighbours:
+        total.add_(warped * visible)
+        count.add_(visible)
+    return total.div_(count)
+
+
+class AggregatedPredictor:
+    """A predictor whose probabilities are those of the frame and its visible neighbours.
+
+    Answers of the network are kept while they are in reach of the next frames, so that each frame goes through it once where
+    frames come in the order of time: with a policy of clips, or on one process. A frame without a neighbour at an offset (the
+    end of the clip, a gap) is averaged with the others it has.
+
+    Args:
+        predictor (Predictor): predicts single frames.
+        images (Frames): the same frames.
+        positions (Sequence[FramePosition]): clip and number of each of them.
+        flow (Mapping): config of ``FLOW_ESTIMATORS``, such as ``dict(type='PrecomputedFlow', root=...)``.
+        offsets (Sequence[int]): of the neighbours, in frame numbers of the clip; the paper: -1 and 1.
+        alpha (float): sharpness of the photometric rule, > 0; not in the paper, see :mod:`udatools.ops.warp`.
+        threshold (float): th of the photometric rule, in (0, 1); the paper: 0.7.
+
+    Raises:
+        ValueError: for offsets that are doubled, zero or absent, or another number of positions than images.
+    """
+
+    def __init__(self, predictor: Predictor, images: Frames, positions: Sequence[FramePosition], *, flow: Mapping[str, Any],
+                 offsets: Sequence[int] = (-1, 1), alpha: float = PHOTOMETRIC_ALPHA, threshold: float = 0.7) -> None:
+        if not offsets or 0 in offsets or len(set(offsets)) < len(offsets):
+            raise ValueError(f'offsets is {list(offsets)}; expected one or more numbers of frames, not 0, each once')
+        if len(positions) != len(images.keys):
+            raise ValueError(f'got {len(positions)} positions for {len(images.keys)} images; expected one an image')
+        self.predictor, self.images, self.positions = predictor, images, list(positions)
+        self.offsets, self.alpha, self.threshold = list(offsets), float(alpha), float(threshold)
+        self.flow_config = dict(flow)
+        self.flow = FLOW_ESTIMATORS.build(dict(flow))
+        self._index = {position: index for index, position in enumerate(self.positions)}
+        self._kept: dict[int, Any] = {}
+
+    def neighbours(self, index: int) -> list[tuple[int, int]]:
+        """Position and offset of the neighbours that exist."""
+        clip, frame = self.positions[index]
+        found = ((self._index.get(FramePosition(clip, frame + offset)), offset) for offset in self.offsets)
+        return [(position, offset) for position, offset in found if position is not None]
+
+    def settings(self) -> dict[str, Any]:
+        """JSON-able settings that the predictions depend on, of stored flow the sizes of the files."""
+        flow = dict(self.flow_config)
+        if root := flow.pop('root', None):
+            digest = hashlib.sha256()
+            for index, key in enumerate(self.images.keys):
+                for _, offset in self.neighbours(index):
+                    path = flow_path(root, key, offset, flow.get('suffix', '.png'))
+                    size = path.stat().st_size if path.exists() else -1  # reading a missing one says what to do
+                    digest.update(f'{offset}\0{key}\0{size}\n'.encode())
+            flow['files'] = digest.hexdigest()
+        return dict(offsets=self.offsets, alpha=self.alpha, threshold=self.threshold, flow=flow)
+
+    def infer(self, index: int) -> CompactWindow:
+        """Run the network on the frame and its neighbours, as far as their answers are not at hand."""
+        clip, frame = self.positions[index]
+        reach = max(abs(offset) for offset in self.offsets)
+        self._kept = {
+            position: answer for position, answer in self._kept.items()
+            if self.positions[position].clip == clip and abs(self.positions[position].frame - frame) <= reach
+        }
+        found = self.neighbours(index)
+        for position in (index, *(position for position, _ in found)):
+            if position not in self._kept:
+                self._kept[position] = self.predictor.infer(position)
+        return CompactWindow(index, self._kept[index], [(position, offset, self._kept[position]) for position, offset in found])
+
+    @torch.no_grad()
+    def expand(self, compact: CompactWindow) -> Tensor:
+        """Aggregated probabilities: float32, (C, H, W) at native resolution, on the predictor's device.
+
+        Raises:
+            FileNotFoundError, ValueError: for flow that is missing, damaged or of another size.
+        """
+        prob = self.predictor.expand(compact.own)
+        image, key = self._image(compact.frame, prob), self.images.keys[compact.frame]
+        warped = []
+        for position, offset, answer in compact.neighbours:
+            reference = self._image(position, prob)
+            flow, known = self.flow.between(image, reference, [(key, offset)])
+            moved, inside = warp(torch.cat([self.predictor.expand(answer)[None], reference.to(prob.dtype) / 255], 1), flow)
+            visible = photometric_visibility(image.to(prob.dtype) / 255, moved[:, len(prob):], self.alpha, self.threshold)
+            warped.append((moved[0, :len(prob)], (visible & inside & known)[0]))
+        return aggregate(prob, warped)
+
+    def _image(self, index: int, like: Tensor) -> Tensor:
+        """uint8, (1, 3, H, W), beside a prediction."""
+        return self.images.native_image(index).to(like.device)[None]
