@@ -80,6 +80,7 @@ def serve(address: str) -> None:
 def _answer(caller: socket.socket) -> None:
     """Run one command in a child, report its process id and then its exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; a suite in the background ignores it
     head, streams, _, _ = socket.recv_fds(caller, 4, 3)
     size, = struct.unpack('<I', head)
     command = json.loads(caller.recv(size, socket.MSG_WAITALL))
