@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from udatools.datasets.preparation import ClassStatistics
+from udatools.registry import DATASETS
 
 NATIVE = ('gta5', 'synthia', 'cityscapes', 'camvid', 'carla')
 
@@ -196,10 +197,19 @@ def test_the_example_of_the_documentation(script, copy, repo_root, tmp_path):
     (code, ) = re.findall(r'^```python\n(.*?)^```', (repo_root / 'docs' / 'datasets.md').read_text(), flags=re.M | re.S)
     root = copy('gta5')
     assert script('gta5')(root) == 0
-    names = {}
-    exec(code.replace('data/gta5', str(root)), names)
-    assert names['probabilities'].shape == (19, ) and names['probabilities'].sum() == pytest.approx(1)
-    assert names['with_class'] == [[]] * 19  # no class has 3000 of 64x32 pixels
+    for full_size, here in {'data/gta5': str(root), 'min_pixels=3000': 'min_pixels=300', 'min_crop_pixels=1500': ''}.items():
+        assert full_size in code
+        code = code.replace(full_size, here)
+    load = [dict(type=f'mmseg.{name}') for name in ('LoadDomainImage', 'LoadDomainLabel', 'PackSegInputs')]
+    names = dict(source_train=dict(type='GTA5Domain', data_root=str(root), pipeline=load), target_train=None)
+    exec(code, names)
+    dataset = DATASETS.build(names['train_dataloader']['dataset'])
+    likely = dataset.describe()['rare_classes']['probabilities']
+    pixels = ClassStatistics.load(root / 'udatools/train_cityscapes19/class_statistics.json')
+    enough = {pixels.classes[i] for counts in pixels.images.values() for i, n in counts.items() if n >= 300 and i < 19}
+    assert {name for name, probability in likely.items() if probability > 0} <= enough
+    assert sum(likely.values()) == pytest.approx(1, abs=1e-2)
+    assert dataset[0]['inputs']['source'].shape == (3, 32, 64)
 
 
 def test_the_table_of_readings_in_the_documentation(repo_root):

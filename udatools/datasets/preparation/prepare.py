@@ -87,14 +87,15 @@ def _do(item: Any) -> Any:
     return _work(item)
 
 
-def map_pairs(work: Callable[[_Item], _Result], pairs: list[_Item], nproc: int, chunk: int = CHUNK) -> Iterator[_Result]:
+def map_pairs(work: Callable[[_Item], _Result], pairs: list[_Item], nproc: int,
+              chunk: int | None = None) -> Iterator[_Result]:
     """Applies ``work`` to pairs, or to any other items, in order, in this process or in several.
 
     Args:
         work (Callable): Takes a pair, gives its record; must be picklable where processes cannot be forked.
         pairs (list): What to do.
         nproc (int): Processes, at least 1.
-        chunk (int): Items that a process takes at a time, at most. Default: 16.
+        chunk (int, optional): Items that a process takes at a time, at most. Default: ``CHUNK``.
 
     Yields:
         What ``work`` gives, in the order of ``pairs``.
@@ -109,7 +110,7 @@ def map_pairs(work: Callable[[_Item], _Result], pairs: list[_Item], nproc: int, 
     pool = ProcessPoolExecutor(min(nproc, len(pairs)), mp_context=context, initializer=_start_worker,
                                initargs=(work, os.getpid()))
     try:
-        yield from pool.map(_do, pairs, chunksize=max(1, min(chunk, len(pairs) // nproc)))
+        yield from pool.map(_do, pairs, chunksize=max(1, min(chunk or CHUNK, len(pairs) // nproc)))
     except BrokenProcessPool:
         raise RuntimeError(f'one of {nproc} processes died, perhaps for lack of memory; run again to go on, with a smaller '
                            '--nproc') from None
