@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripts for video data sets in tools/dataset_converters as a user calls them."""
-import importlib.util
 import json
 
 import cv2
@@ -8,20 +7,6 @@ import numpy as np
 import pytest
 
 from udatools.datasets.preparation import ClassStatistics
-
-
-@pytest.fixture(scope='module')
-def script(repo_root):
-    """Function: the ``main`` of a script by name."""
-
-    def load(name):
-        path = repo_root / 'tools' / 'dataset_converters' / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(f'convert_{name}', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return lambda *args: module.main([str(arg) for arg in args])
-
-    return load
 
 
 def write(path, array):

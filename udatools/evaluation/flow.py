@@ -6,7 +6,8 @@ Sums are kept, not means, so that the numbers of several pairs of frames, or of 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from udatools.ops.warp import PHOTOMETRIC_ALPHA, photometric_visibility, warp
 
 OUTLIER_PIXELS = 3.0
+_S = TypeVar('_S', bound='_Sums')
 
 
 def _mean(total: float, count: int) -> float:
@@ -21,7 +23,18 @@ def _mean(total: float, count: int) -> float:
 
 
 @dataclass
-class EndPointError:
+class _Sums:
+    """Base of dataclasses whose fields are sums."""
+
+    def merge(self: _S, other: _S) -> _S:
+        """Adds the sums of another one."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
+        return self
+
+
+@dataclass
+class EndPointError(_Sums):
     r"""End-point error :math:`\|f - f^*\|_2` over the pixels whose exact flow is known.
 
     Attributes:
@@ -55,12 +68,6 @@ class EndPointError:
         self.pixels += error.numel()
         return self
 
-    def merge(self, other: EndPointError) -> EndPointError:
-        """Adds the sums of another one."""
-        self.total, self.outliers, self.pixels = (self.total + other.total, self.outliers + other.outliers,
-                                                  self.pixels + other.pixels)
-        return self
-
     @property
     def mean(self) -> float:
         """Mean error in pixels; NaN without pixels."""
@@ -77,7 +84,7 @@ class EndPointError:
 
 
 @dataclass
-class PhotometricError:
+class PhotometricError(_Sums):
     """What is left between an image and the warped reference, on pixels whose position lies inside of the reference.
 
     It needs no exact flow, but flow that follows every noise leaves less than the true one, and what is occluded leaves
@@ -112,12 +119,6 @@ class PhotometricError:
         self.visible += int((photometric_visibility(image, warped, alpha, threshold) & inside).sum())
         self.inside += int(inside.sum())
         self.pixels += inside.numel()
-        return self
-
-    def merge(self, other: PhotometricError) -> PhotometricError:
-        """Adds the sums of another one."""
-        self.total, self.visible, self.inside, self.pixels = (self.total + other.total, self.visible + other.visible,
-                                                              self.inside + other.inside, self.pixels + other.pixels)
         return self
 
     @property

@@ -18,14 +18,12 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from torch import Tensor
 
-from udatools.datasets.taxonomies import ClassSpec
+from udatools.datasets.taxonomies import IGNORE, ClassSpec
 from udatools.evaluation.iou import apply_protocol, confusion_matrix, format_table, summarise
 from udatools.evaluation.video_metric import VideoMetric
 from udatools.ops.warp import PHOTOMETRIC_ALPHA, photometric_visibility, warp, warp_labels
 from udatools.registry import FLOW_ESTIMATORS, METRICS
 from udatools.utils.png import read_image
-
-IGNORE = 255
 
 
 def consistency_confusion(pred: Tensor, previous: Tensor, flow: Tensor, image: Tensor, previous_image: Tensor, num_classes: int,

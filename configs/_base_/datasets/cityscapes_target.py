@@ -14,18 +14,18 @@ target_pipeline = [
     dict(type='LoadDomainLabel'),
     dict(type='SparseSafeResize', scale=(1024, 512)),  # keeps single labelled points
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 eval_pipeline = [
     dict(type='LoadDomainImage'),
     dict(type='Resize', scale=(1024, 512)),
     dict(type='LoadDomainLabel'),  # after the resizing: scored at native resolution
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 inference_pipeline = [
     dict(type='LoadDomainImage'),
     dict(type='Resize', scale=(1024, 512)),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 # Stock transforms only, for mmseg.apis.inference_model on an exported checkpoint.
 test_pipeline = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from udatools.ops.mixing import IGNORE
 from udatools.ops.warp import PHOTOMETRIC_ALPHA, photometric_visibility, warp, warp_labels
 from udatools.registry import MODELS
 
@@ -17,8 +18,6 @@ from ..segmentors.batch import UDABatch
 
 if TYPE_CHECKING:
     from udatools.models.segmentors import DomainBatch, UDADataPreprocessor
-
-IGNORE = 255
 
 
 @MODELS.register_module()
@@ -62,17 +61,13 @@ class TemporalConsensus:
         target = batch.domain('target', needed_by='TemporalConsensus')
         if target.label is None:
             raise ValueError('TemporalConsensus refines labels, the target has none; give it a label_dir with pseudo-labels')
-        if target.clip_length < 2 or target.flow is None or target.flow_valid is None:
-            raise ValueError(f'TemporalConsensus needs clips of 2 or more frames with flow, got {target.clip_length} frame(s) '
-                             f'and {"no " if target.flow is None else ""}flow; give the ClipDataset of the target '
-                             'frame_offsets=(0, -1) and flow=dict(root=...)')
+        flow, known = target.known_flow('TemporalConsensus')
         label, exists = target.clips(target.label), self._frame_valid(target)
         images = target.clips(_unit_images(target.inputs, preprocessor)) if self._needs_images else None
         refined = label.clone()
         for j in range(1, target.clip_length):
             pair = None if images is None else (images[:, 0], images[:, j])
-            refined[:, 0] = self._refine(refined[:, 0], label[:, j], target.flow[:, j - 1], target.flow_valid[:, j - 1],
-                                         exists[:, j], pair)
+            refined[:, 0] = self._refine(refined[:, 0], label[:, j], flow[:, j - 1], known[:, j - 1], exists[:, j], pair)
             if target.back_flow is not None and target.back_flow_valid is not None:
                 refined[:, j] = self._refine(label[:, j], label[:, 0], target.back_flow[:, j - 1],
                                              target.back_flow_valid[:, j - 1], exists[:, j],

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from udatools.ops.losses import global_pixel_count, segmentation_cross_entropy
+from udatools.ops.mixing import IGNORE
 from udatools.ops.warp import warp, warp_labels
 from udatools.registry import OBJECTIVES
 
@@ -20,8 +21,6 @@ from .base import Objective
 
 if TYPE_CHECKING:
     from udatools.models.segmentors import UDABatch, UDASegmentor
-
-IGNORE = 255
 
 
 def _frame_pairs(batch: 'UDABatch', head: str, needed_by: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -33,19 +32,15 @@ def _frame_pairs(batch: 'UDABatch', head: str, needed_by: str) -> tuple[Tensor, 
         bool, (N, H, W), where that flow is known and there is a reference.
     """
     target = batch.domain('target', needed_by=needed_by)
-    if target.clip_length < 2 or target.flow is None or target.flow_valid is None:
-        raise ValueError(f'{needed_by} needs clips of 2 or more frames with flow, got {target.clip_length} frame(s) and '
-                         f'{"no " if target.flow is None else ""}flow; give the ClipDataset of the target frame_offsets=(0, -1) '
-                         'and flow=dict(root=...)')
+    flow, known = target.known_flow(needed_by)
     if head not in target.logits:
         raise ValueError(f"{needed_by} reads the head '{head}', the model has {sorted(target.logits)}")
     logits = target.clips(target.logits[head])
     key = logits[:, :1].expand(-1, target.clip_length - 1, -1, -1, -1)
-    known = target.flow_valid
     if target.frame_valid is not None:
         known = known & target.frame_valid[:, 1:, None, None]
     reference = logits[:, 1:].detach().flatten(0, 1).float().softmax(1)
-    return key.flatten(0, 1), reference, target.flow.flatten(0, 1), known.flatten(0, 1)
+    return key.flatten(0, 1), reference, flow.flatten(0, 1), known.flatten(0, 1)
 
 
 @OBJECTIVES.register_module()

@@ -52,6 +52,18 @@ class DomainBatch:
         """A view by clip: (B * T, ...) -> (B, T, ...); ``[:, 0]`` of it are the key frames."""
         return frames.unflatten(0, (-1, self.clip_length))
 
+    def known_flow(self, needed_by: str) -> tuple[Tensor, Tensor]:
+        """``flow`` and ``flow_valid`` of clips.
+
+        Raises:
+            ValueError: when these are no clips, or their flow was not read.
+        """
+        if self.clip_length < 2 or self.flow is None or self.flow_valid is None:
+            raise ValueError(f'{needed_by} needs clips of 2 or more frames with flow, got {self.clip_length} frame(s) and '
+                             f'{"no " if self.flow is None else ""}flow; give the ClipDataset of the target '
+                             'frame_offsets=(0, -1) and flow=dict(root=...)')
+        return self.flow, self.flow_valid
+
 
 def clip_fields(data_samples: Sequence[SegDataSample]) -> dict[str, Any]:
     """The fields of a :class:`DomainBatch` that only clips have.
