@@ -31,12 +31,13 @@ def test_class_weights_of_a_data_set_reach_every_method(repo_root):
         assert not any('class_weight' in objective for objective in cfg.model.objectives)
 
 
-def test_class_weights_of_carla(real_data_root, repo_root):
+def test_class_weights_of_carla(real_data_root, repo_root, monkeypatch):
     from mmengine.registry import init_default_scope
 
     from udatools.datasets.rare_class_sampling import count_classes
     from udatools.registry import DATASETS
     init_default_scope('mmseg')
+    monkeypatch.setenv('UDATOOLS_REAL_DATA', str(real_data_root))
     cfg = resolve_references(build_config(repo_root / 'configs/source_only/source_only_carla2camvid.py'))
     pixels = count_classes(DATASETS.build(cfg.source_train)).pixels
     share = pixels / pixels.sum()
