@@ -238,6 +238,16 @@ def test_dry_run(train, config, tmp_path):
     assert 'NOT READY - validation' in output.err and 'leftImg8bit/val' in output.err and 'Traceback' not in output.err
 
 
+def test_dry_run_reads_the_counts_of_rare_class_sampling(train, config, tmp_path):
+    cfg = config('daformer/daformer_minidrive', iterations=2, items=3)
+    cfg.rare_classes.statistics = str(tmp_path / 'counts.json')
+    status, output = train(cfg, '--dry-run')
+    assert status == 1 and 'NOT READY - source' in output.err and 'counts.json' in output.err
+    cfg.rare_classes.statistics = None
+    status, output = train(cfg, '--dry-run')
+    assert status == 0 and 'rare-class sampling' not in output.out
+
+
 @pytest.mark.slow
 def test_as_a_command(config, tmp_path):
     """The same from a shell: nothing but the paragraph on stderr."""

@@ -17,6 +17,7 @@ from udatools.active.annotators import AnswersPending
 from udatools.active.annotators.human import describe_waiting, resume_command
 from udatools.active.ledger import LedgerError
 from udatools.compat import CompatError
+from udatools.datasets.rare_class_sampling import RareClassSampling
 from udatools.datasets.uda_dataset import check_same_classes
 from udatools.engine.results import nest_metrics
 from udatools.engine.runner import StagedRunner, StageRunner
@@ -106,14 +107,25 @@ def evaluate(config: str, checkpoint: str | Sequence[str], *, work_dir: str | No
     runner = _bare_runner(cfg)
     members = runner.bare_model.members if len(checkpoints) > 1 else [runner.bare_model]
     for model, state, path in zip(members, states, checkpoints, strict=True):
-        _load_tested(model, state, path, config)
+        load_tested(model, state, path, config)
     metrics = runner.test()
     if is_main_process():
         write_json_atomic(Path(cfg.work_dir) / 'metrics.json', nest_metrics(metrics))
     return metrics
 
 
-def _load_tested(model: torch.nn.Module, state: dict[str, Any], checkpoint: str, config: str) -> None:
+def load_tested(model: torch.nn.Module, state: dict[str, Any], checkpoint: str, config: str) -> None:
+    """Copies weights into a model that is not trained on.
+
+    Args:
+        model (nn.Module): a plain mmseg segmentor, or a ``UDASegmentor``, whose objectives may stay as they are.
+        state (dict[str, Tensor]): of a checkpoint of the same kind.
+        checkpoint (str): its file, for errors.
+        config (str): where the model comes from, for errors.
+
+    Raises:
+        CheckpointError: when they do not belong together.
+    """
     wrapped = any(key.startswith('segmentor.') for key in model.state_dict())
     if wrapped != any(key.startswith('segmentor.') for key in state):
         raise CheckpointError(f'{checkpoint} and {config} do not belong together: one is an exported plain model, the other a '
@@ -212,6 +224,10 @@ def dry_run(cfg: Config) -> int:
             built = DATASETS.build(fill_placeholders(cfg_without_labels, placeholder))
             metainfo[name] = built.metainfo
             print(f'{name}: {_one_line(built.describe())}')
+            rare_classes = loader.get('rare_classes') if name == 'source' else None
+            if rare_classes and rare_classes.get('statistics'):  # without a file every label would be read now
+                print(f'rare-class sampling: {len(RareClassSampling(built, **rare_classes).images)} classes, counts in '
+                      f'{rare_classes["statistics"]}')
         except (OSError, ValueError, KeyError) as error:
             problems.append(f'{name}: {_message(error)}')
     try:
