@@ -72,6 +72,23 @@ def minidrive_video_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='session')
+def uneven_video_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MiniDrive video, 64x32, whose three target training clips have 9 frames (with a gap), 6 and 1; read only.
+
+    The three validation clips have 10 frames, of which two are labelled.
+    """
+    from udatools.datasets.minidrive.video import generate_minidrive_video
+
+    root = tmp_path_factory.mktemp('uneven_video')
+    generate_minidrive_video(
+        root, size=(64, 32), source_clips=2, source_frames=2, target_clips=3, val_clips=3, target_frames=10, progress=False)
+    frames = sorted((root / 'cityscapes_vps' / 'train' / 'img').iterdir())
+    for path in (frames[4], *frames[16:20], *frames[21:]):
+        path.unlink()
+    return root
+
+
+@pytest.fixture(scope='session')
 def tiny_data(minidrive_root, minidrive_video_root, tmp_path_factory):
     """Root folder by dataset type."""
     carla = tmp_path_factory.mktemp('carla')

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.registry import init_default_scope
 
     from udatools.engine.cli import build_config
-    from udatools.engine.flow import claim_folder, compute_flow, find_pairs, folder_of, task_of_class, task_of_config
+    from udatools.engine.flow import claim_flow, compute_flow, find_pairs, folder_of, sole_writer, task_of_class, task_of_config
     from udatools.engine.flow_check import check_flow, format_check
     from udatools.engine.runner.distributed import init_distributed, on_main
     from udatools.registry import DATASETS, FLOW_ESTIMATORS
@@ -82,10 +82,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.check:
         settings = dict(type=args.estimator, **args.estimator_options)
         estimator = FLOW_ESTIMATORS.build(dict(settings))
-        on_main(lambda: claim_folder(out, dict(estimator=settings, precision=args.precision)))
-        done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
+        with sole_writer(out):
+            on_main(lambda: claim_flow(out, dict(estimator=settings, precision=args.precision)))
+            done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
         say(f'{len(pairs)} pairs in {out}: {done.computed} computed ({done.stored_bytes / 2**20:.1f} MiB), {done.reused} were '
             f'there; KITTI PNG, values rounded to 1/{args.precision} pixel')
+        if alone := len(dataset) - len({pair.key for pair in pairs} & set(dataset.keys)):
+            say(f'no flow starts from {alone} of {len(dataset)} frames, which have no neighbour at these offsets')
     if not (args.check or args.reference):
         return 0
     report = check_flow(pairs, out, reference=args.reference, sample=args.sample)

@@ -67,9 +67,11 @@ def test_a_killed_run_goes_on(drive, tmp_path, monkeypatch):
     assert len(greys(folder)) == 5 and not (folder / 'video.json').exists()
     monkeypatch.setattr(video, 'write_bytes_atomic', lambda path, data: (written.append(path.name), original(path, data)))
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob('*.png')}
+    (folder / '.000010.png.1.ab.tmp').write_bytes(b'half a frame')
     record = unpack_video(drive, folder, VideoSettings(every=2))
     assert record.kept == 6 and written == [f'{i:06d}.png' for i in range(0, 12, 2)]  # the last one only
     assert all((folder / name).stat().st_mtime_ns == time for name, time in before.items())
+    assert list(folder.rglob('.*')) == []
     assert unpack_video(drive, folder, VideoSettings(every=2)) == record and len(written) == 6
     (folder / '000004.png').unlink()
     unpack_video(drive, folder, VideoSettings(every=2))  # a frame that is gone is made again
@@ -104,6 +106,23 @@ def test_a_video_that_is_cut_off(tmp_path):
     assert 2 < record.decoded < 9 and f'ends after {record.decoded} frames, the file says 12' in record.problems[-1]
     assert unpack_video(path, tmp_path / 'out', VideoSettings()).kept == len(greys(tmp_path / 'out')) == record.decoded
     assert not json.loads((tmp_path / 'out' / 'video.json').read_text())['complete']
+
+
+def test_a_video_that_is_damaged_in_between(tmp_path):
+    """The decoder passes over frames, so numbers after them cannot be trusted: a problem, not a good video with fewer frames."""
+    path = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 12.5, (64, 48))
+    for i in range(12):
+        writer.write(np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third:2 * third] = bytes(third)
+    path.write_bytes(data)
+    record = unpack_video(path, tmp_path / 'out', VideoSettings())
+    assert 2 < record.decoded < 10 and 'or be damaged in between' in record.problems[-1]
+    assert not json.loads((tmp_path / 'out' / 'video.json').read_text())['complete']
+    assert unpack_video(path, tmp_path / 'out', VideoSettings()).problems == record.problems  # said again, not forgotten
 
 
 def test_no_video(tmp_path):

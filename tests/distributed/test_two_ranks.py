@@ -9,13 +9,11 @@ remedy). Dropout of the pixel selector differs between ranks as well, so labels 
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from launch_ranks import launch_ranks
 from run_contents import checkpoint_contents, differences, folder_contents
 from shrink import REPO, shrink
 
@@ -25,29 +23,6 @@ from udatools.engine.runner.journal import Journal, WorkDirLock
 from udatools.engine.runner.stages import StageConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.distributed]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return str(probe.getsockname()[1])
-
-
-def run_ranks(*arguments, script='tools/train.py', timeout=120):
-    """Two processes of ``script``; (exit codes, stdout and stderr of both)."""
-    port = free_port()
-    ranks = []
-    for rank in range(2):
-        env = dict(os.environ, OMP_NUM_THREADS='1', RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', LOCAL_WORLD_SIZE='2',
-                   MASTER_ADDR='127.0.0.1', MASTER_PORT=port, CUDA_VISIBLE_DEVICES='')
-        command = [sys.executable, str(REPO / script), *map(str, arguments), '--launcher', 'pytorch']
-        ranks.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-    try:
-        outputs = [rank.communicate(timeout=timeout)[0] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()  # by its handle; nothing happens to one that is done
-    return [rank.returncode for rank in ranks], outputs
 
 
 def small(name, minidrive_root, **kwargs):
@@ -117,7 +92,7 @@ def test_same_parameters_and_metrics_as_one_process(minidrive_root, uneven_label
     probe = tmp_path / 'probe.py'
     probe.write_text(f'import sys\nsys.argv.insert(1, {str(REPO)!r})\n{PROBE}\nsys.path.insert(0, {str(REPO / "tools")!r})\n'
                      'import train as script\nsys.exit(script.main())\n')
-    codes, outputs = run_ranks(write(cfg, tmp_path / 'cfg.py'), '--work-dir', two, script=probe)
+    codes, outputs = launch_ranks(write(cfg, tmp_path / 'cfg.py'), '--work-dir', two, script=probe)
     assert codes == [0, 0], outputs
     assert all('WRAPPED' in output for output in outputs)
     states = [torch.load(folder / 'stages/00_train/iter_6.pth', weights_only=False)['state_dict'] for folder in (one, two)]
@@ -146,7 +121,7 @@ def test_a_round_of_labels_is_exactly_the_same(minidrive_root, tmp_path):
     for name in ('round1_self_training', 'round1_main'):
         del journal.content['stages'][name]
     journal.write()
-    codes, outputs = run_ranks(write(cfg, tmp_path / 'cfg.py'), '--work-dir', two, '--resume')
+    codes, outputs = launch_ranks(write(cfg, tmp_path / 'cfg.py'), '--work-dir', two, '--resume')
     assert codes == [0, 0], outputs
     expected, actual = folder_contents(one), folder_contents(two)
     coverage = json.loads((one / 'pseudo_labels/round_1/coverage.json').read_text())
@@ -164,7 +139,7 @@ def test_a_round_of_labels_is_exactly_the_same(minidrive_root, tmp_path):
     journal = Journal(two / 'journal.json')
     metrics = journal.stage('warmup')['metrics']
     journal.update('warmup', status='running', metrics=None)
-    codes, outputs = run_ranks(tmp_path / 'cfg.py', '--work-dir', two, '--resume')
+    codes, outputs = launch_ranks(tmp_path / 'cfg.py', '--work-dir', two, '--resume')
     assert codes == [0, 0], outputs
     assert Journal(two / 'journal.json').stage('warmup')['metrics'] == metrics
     again = two / Journal(two / 'journal.json').stage('warmup')['checkpoint']
@@ -174,13 +149,13 @@ def test_a_round_of_labels_is_exactly_the_same(minidrive_root, tmp_path):
 def test_a_refusal_reaches_all_ranks(minidrive_root, tmp_path):
     cfg = write(small('adaptsegnet/adaptsegnet_minidrive', minidrive_root, iterations=1, items=2), tmp_path / 'cfg.py')
     with WorkDirLock(tmp_path / 'run'):
-        codes, outputs = run_ranks(cfg, '--work-dir', tmp_path / 'run', timeout=60)
+        codes, outputs = launch_ranks(cfg, '--work-dir', tmp_path / 'run', timeout=60)
     assert codes == [1, 1]
     for output in outputs:
         assert 'is in use by another run' in output and str(os.getpid()) in output and 'Traceback' not in output
     # A run that failed on rank 0 alone, at the very end: nobody waits for it.
     (tmp_path / 'blocked').mkdir()
     (tmp_path / 'blocked' / 'final').write_text('a file where a folder should be')
-    codes, outputs = run_ranks(cfg, '--work-dir', tmp_path / 'blocked', timeout=60)
+    codes, outputs = launch_ranks(cfg, '--work-dir', tmp_path / 'blocked', timeout=60)
     assert codes == [1, 1]
     assert all('final' in output.splitlines()[-1] or 'final' in output for output in outputs)

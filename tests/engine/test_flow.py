@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 from udatools.datasets.flow_io import flow_path, read_flow, write_flow
 from udatools.engine import flow as module
-from udatools.engine.flow import claim_folder, compute_flow, find_pairs, folder_of, task_of_class, task_of_config
+from udatools.engine.flow import claim_flow, compute_flow, find_pairs, folder_of, task_of_class, task_of_config
 from udatools.engine.flow_check import check_flow, format_check
 from udatools.models.flow import DISFlow, FlowEstimator
 from udatools.registry import DATASETS
@@ -242,16 +242,16 @@ def test_frames_of_two_sizes_and_damaged_images_are_named(video, tmp_path):
 
 def test_a_folder_holds_flow_of_one_making(tmp_path):
     settings = dict(estimator=dict(type='DISFlow', preset='fast'), precision=16)
-    claim_folder(tmp_path / 'flow', settings)
-    claim_folder(tmp_path / 'flow', settings)
+    claim_flow(tmp_path / 'flow', settings)
+    claim_flow(tmp_path / 'flow', settings)
     with pytest.raises(ValueError, match='precision 16 instead of 64'):
-        claim_folder(tmp_path / 'flow', dict(settings, precision=64))
+        claim_flow(tmp_path / 'flow', dict(settings, precision=64))
     with pytest.raises(ValueError, match="'preset': 'fast'.* instead of .*'RAFTFlow'"):
-        claim_folder(tmp_path / 'flow', dict(settings, estimator=dict(type='RAFTFlow')))
+        claim_flow(tmp_path / 'flow', dict(settings, estimator=dict(type='RAFTFlow')))
     for damaged in ('{', '[]'):
         (tmp_path / 'flow' / 'flow.json').write_text(damaged)
         with pytest.raises(ValueError, match='is damaged'):
-            claim_folder(tmp_path / 'flow', settings)
+            claim_flow(tmp_path / 'flow', settings)
 
 
 @pytest.fixture

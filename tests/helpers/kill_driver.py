@@ -3,9 +3,12 @@
 
 ``python kill_driver.py PLAN.json OUTCOME.json``: the plan is a list of ``{config, work_dir, kills}``. Every kill is
 ``{'match': regex, 'skip': n}`` (at the n+1-th event whose name matches), ``{'after': seconds}`` (from outside, by the
-clock) or None (run to the end). All but the first process of a work directory resume. Forking saves the seconds that
-importing torch and mmseg takes; the killed process is a real one all the same.
+clock) or None (run to the end). All but the first process of a work directory resume. With ``{tool, arguments}`` in place
+of the config it is a script below ``tools/`` that runs, each time with the same arguments, and ``work_dir`` is the folder that
+events are named relative to. Forking saves the seconds that importing torch and mmseg takes; the killed process is a real
+one all the same.
 """
+import importlib.util
 import json
 import os
 import re
@@ -85,18 +88,33 @@ def install(event):
     os.unlink = os.remove = spied_unlink
 
 
-def train(config, work_dir, kill, resume, log_path):
-    """The child: as tools/train.py, with events."""
+def train(config, work_dir, resume):
+    """As tools/train.py."""
+    try:
+        StagedRunner.from_cfg(build_config(config, work_dir=work_dir, resume='auto' if resume else None)).train()
+    except Exception as error:
+        return explain_error(error)
+    return 0
+
+
+def call_tool(name, arguments):
+    """As ``python tools/NAME.py ARGUMENTS``."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parents[2] / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(arguments)
+
+
+def child(run, kill, resume, log_path):
+    """What the forked process does, with events."""
     with open(log_path, 'w', encoding='utf-8') as log:
         output = os.open(f'{log_path}.console', os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        install(Injector(work_dir, kill, log))
-        try:
-            StagedRunner.from_cfg(build_config(config, work_dir=work_dir, resume='auto' if resume else None)).train()
-        except Exception as error:
-            return explain_error(error)
-    return 0
+        install(Injector(run['work_dir'], kill, log))
+        if 'tool' in run:
+            return call_tool(run['tool'], run['arguments'])
+        return train(run['config'], run['work_dir'], resume)
 
 
 def main(plan_path, outcome_path):
@@ -106,13 +124,13 @@ def main(plan_path, outcome_path):
             log = f'{run["work_dir"]}.{number:02d}.log'
             Path(log).parent.mkdir(parents=True, exist_ok=True)
             sys.stdout.flush()
-            child = os.fork()
-            if child == 0:
-                os._exit(train(run['config'], run['work_dir'], kill, number > 0, log))
+            pid = os.fork()
+            if pid == 0:
+                os._exit(child(run, kill, number > 0, log))
             if kill and 'after' in kill:
                 time.sleep(kill['after'])
-                os.kill(child, signal.SIGKILL)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                os.kill(pid, signal.SIGKILL)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             outcome.append(dict(work_dir=run['work_dir'], kill=kill, status=status, log=log))
     Path(outcome_path).write_text(json.dumps(outcome))
 

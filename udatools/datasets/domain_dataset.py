@@ -328,10 +328,19 @@ class DomainDataset(BaseSegDataset):
     # -- for the journal and --dry-run ---------------------------------------------------------------------------
 
     def fingerprint(self) -> str:
-        """Returns the SHA-256 (hex) of the keys and the sizes in bytes of the image files; reads no image."""
+        """Returns the SHA-256 (hex) of the keys and the sizes in bytes of the image files; reads no image.
+
+        Raises:
+            FileNotFoundError: If a file that was listed is gone, or a link to it leads nowhere.
+        """
         digest = hashlib.sha256()
         for i, key in enumerate(self.keys):
-            size = os.stat(BaseSegDataset.get_data_info(self, i)['img_path']).st_size
+            path = BaseSegDataset.get_data_info(self, i)['img_path']
+            try:
+                size = os.stat(path).st_size
+            except FileNotFoundError:
+                raise FileNotFoundError(f'{path} does not exist, or is a link that leads nowhere; check that the data set is '
+                                        'complete') from None
             digest.update(f'{key}\0{size}\n'.encode())
         return digest.hexdigest()
 

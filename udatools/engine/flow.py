@@ -7,13 +7,12 @@ left as it is, so that the same command goes on after any interruption.
 """
 from __future__ import annotations
 
-import json
 import os
 import struct
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,16 +27,17 @@ from torch import Tensor
 from udatools.datasets.clips import FrameIndex
 from udatools.datasets.domain_dataset import DomainDataset
 from udatools.datasets.flow_io import flow_path, write_flow
+from udatools.engine.resumable import Progress, claim_folder
+from udatools.engine.runner.distributed import on_main
+from udatools.engine.runner.journal import WorkDirLock
 from udatools.engine.runner.stages import expand_stages, merge_stage_config
 from udatools.models.flow import FlowEstimator
 from udatools.registry import DATASETS
-from udatools.utils.atomic import write_json_atomic
 from udatools.utils.png import read_image
 
 SETTINGS = 'flow.json'
 PRECISIONS = (64, 32, 16, 8, 4)  # steps a pixel; KITTI PNG holds 64
 BLOCK = 32  # pairs that a rank takes at a time
-REPORT_SECONDS = 15.0
 _IHDR = struct.Struct('>8sI4sIIBB')  # magic, length and name of the chunk, width, height, bit depth, colour type
 _IEND = b'IEND\xaeB`\x82'
 
@@ -193,29 +193,33 @@ class ComputedFlow(NamedTuple):
     stored_bytes: int
 
 
-def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
-    """Says in ``<out>/flow.json`` what the files come from.
+def claim_flow(out: Path, settings: Mapping[str, Any]) -> None:
+    """Says in ``<out>/flow.json`` what the files come from; raises as :func:`claim_folder`."""
+    claim_folder(out, settings, name=SETTINGS, content='flow that was')
+
+
+@contextmanager
+def sole_writer(out: Path) -> Iterator[None]:
+    """Keeps other runs out of a folder of flow, and clears what a killed one left half-written; collective.
 
     Raises:
-        ValueError: when the folder holds flow that was made otherwise.
+        WorkDirInUseError: on every rank, when another run writes there.
     """
-    path = out / SETTINGS
-    wanted = json.loads(json.dumps(dict(schema_version=1, **settings)))
+    lock: WorkDirLock | None = None
+
+    def enter() -> None:
+        nonlocal lock
+        lock = WorkDirLock(out).__enter__()
+        of_frames = (path for folder in out.glob('[+-]*') for path in folder.rglob('.*.tmp'))
+        for leftover in (*out.glob(f'.{SETTINGS}.*.tmp'), *of_frames):
+            leftover.unlink()
+
     try:
-        present = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        write_json_atomic(path, wanted)
-        return
-    except ValueError:
-        present = None
-    if not isinstance(present, dict):
-        raise ValueError(f'{path} is damaged, so nobody knows how the flow beside it was made; delete the folder, or choose '
-                         'another --out')
-    if present != wanted:
-        differ = ', '.join(f'{name} {present.get(name)!r} instead of {wanted.get(name)!r}' for name in sorted(present | wanted)
-                           if present.get(name) != wanted.get(name))
-        raise ValueError(f'{out} holds flow that was made otherwise ({differ}); give the same settings, choose another --out, or '
-                         'delete the folder')
+        on_main(enter)
+        yield
+    finally:
+        if lock is not None:
+            lock.__exit__()
 
 
 def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str | os.PathLike[str], *, batch_size: int = 4,
@@ -233,6 +237,7 @@ def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str |
     Raises:
         FileNotFoundError, ValueError: for images that are missing, damaged or of two sizes; as the estimator does.
         OSError: when a file cannot be written.
+        RuntimeError: on the ranks that did not fail themselves.
     """
     if precision not in PRECISIONS or batch_size < 1:
         raise ValueError(f'got precision={precision} and batch_size={batch_size}; expected one of '
@@ -240,7 +245,7 @@ def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str |
     out = Path(out)
     own = share(pairs)
     load = lru_cache(maxsize=16)(load_image)
-    progress = Progress('flow', len(own))
+    progress = Progress('flow', len(own), 'pairs')
     reused = computed = stored = 0
     pending: list[Future[int]] = []
     with ThreadPoolExecutor(2) as writers:  # a PNG takes as long as its flow
@@ -257,8 +262,17 @@ def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str |
                 computed += len(batch.pairs)
             progress.step(reused + computed)
         stored += sum(future.result() for future in pending)
-    totals = np.sum(all_gather_object((computed, reused, stored)), axis=0)
-    return ComputedFlow(*totals.tolist())
+    return ComputedFlow(*_sum_over_ranks(computed, reused, stored))
+
+
+def _sum_over_ranks(*counts: int) -> list[int]:
+    """Sums over all ranks; a rank that failed does not keep the others waiting, its end is their error."""
+    try:
+        gathered = all_gather_object(counts)
+    except RuntimeError as error:
+        raise RuntimeError('another rank ended before its share of the flow was done, and says why itself; the flow of this rank '
+                           'is written, and the same command goes on') from error
+    return np.sum(gathered, axis=0).tolist()
 
 
 def _write(path: Path, flow: np.ndarray, known: np.ndarray) -> int:
@@ -327,27 +341,3 @@ def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
         return False
     _, _, kind, width, height, depth, colour = _IHDR.unpack(head)
     return kind == b'IHDR' and (height, width, depth, colour) == (*shape, 16, 2) and tail == _IEND
-
-
-class Progress:
-    """A line of rank 0 at an interval and at the end.
-
-    Args:
-        title (str): what is done.
-        total (int): pairs of this rank.
-    """
-
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total, self.start = title, total, time.perf_counter()
-        self.last = self.start
-
-    def step(self, done: int) -> None:
-        """``done`` pairs of this rank are finished."""
-        now = time.perf_counter()
-        if get_rank() != 0 or (now - self.last < REPORT_SECONDS and done < self.total):
-            return
-        self.last = now
-        pace = done / max(now - self.start, 1e-9)
-        whose = f' of rank 0 of {get_world_size()}' if get_world_size() > 1 else ''
-        minutes, seconds = divmod(int((self.total - done) / max(pace, 1e-9)), 60)
-        print(f'{self.title}  {done}/{self.total} pairs{whose}  {pace:.1f} pairs/s  {minutes}:{seconds:02d} left', flush=True)

@@ -17,7 +17,8 @@ from udatools.datasets.flow_io import SUFFIXES, flow_path, read_flow
 from udatools.evaluation.flow import EndPointError, PhotometricError
 from udatools.ops.warp import warp
 
-from .flow import FlowPair, Progress, load_image, share
+from .flow import FlowPair, load_image, share
+from .resumable import Progress
 
 
 class _Scores:
@@ -81,7 +82,7 @@ def check_flow(pairs: Sequence[FlowPair], root: str | os.PathLike[str], *, refer
         pairs = [pairs[i] for i in sorted({round(i) for i in np.linspace(0, len(pairs) - 1, min(sample, len(pairs)))})]
     own = share(pairs)
     load = lru_cache(maxsize=16)(load_image)
-    progress = Progress('checked', len(own))
+    progress = Progress('checked', len(own), 'pairs')
     scores: dict[int, _Scores] = {}
     problems, exact_pairs = [], 0
     for done, pair in enumerate(own, 1):

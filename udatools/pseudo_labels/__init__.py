@@ -2,7 +2,7 @@
 """Pseudo-labels of a whole target set: policy (which pixels) x generator (how) x store (where)."""
 from .aggregation import AggregatedPredictor
 from .clip_adaptive import ClipAdaptivePolicy, FramePosition, frame_positions, group_clips
-from .generator import GenerationSummary, Predictor, generate_pseudo_labels
+from .generator import GenerationSummary, Predictor, clip_statistics, generate_pseudo_labels
 from .policies import ClassBalancedPolicy, InstanceAdaptivePolicy, PseudoLabel, PseudoLabelPolicy
 from .spool import Spool
 from .store import PseudoLabelStore
@@ -11,5 +11,5 @@ from .top_portion import TopPortionPolicy
 __all__ = [
     'AggregatedPredictor', 'ClassBalancedPolicy', 'ClipAdaptivePolicy', 'FramePosition', 'GenerationSummary',
     'InstanceAdaptivePolicy', 'Predictor', 'PseudoLabel', 'PseudoLabelPolicy', 'PseudoLabelStore', 'Spool', 'TopPortionPolicy',
-    'frame_positions', 'generate_pseudo_labels', 'group_clips'
+    'clip_statistics', 'frame_positions', 'generate_pseudo_labels', 'group_clips'
 ]

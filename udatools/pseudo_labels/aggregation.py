@@ -133,13 +133,18 @@ class AggregatedPredictor:
         """Aggregated probabilities: float32, (C, H, W) at native resolution, on the predictor's device.
 
         Raises:
-            FileNotFoundError, ValueError: for flow that is missing, damaged or of another size.
+            FileNotFoundError, ValueError: for flow that is missing, damaged or of another size; for frames of two sizes.
         """
         prob = self.predictor.expand(compact.own)
         image, key = self._image(compact.frame, prob), self.images.keys[compact.frame]
         warped = []
         for position, offset, answer in compact.neighbours:
             reference = self._image(position, prob)
+            if image.shape != reference.shape:
+                sizes = ', '.join(f'{name} is {shown.shape[3]}x{shown.shape[2]}'
+                                  for name, shown in ((key, image), (self.images.keys[position], reference)))
+                raise ValueError(f'the frames of a clip differ in size: {sizes} (width x height); bring them to one size, or '
+                                 'give them different clips')
             flow, known = self.flow.between(image, reference, [(key, offset)])
             moved, inside = warp(torch.cat([self.predictor.expand(answer)[None], reference.to(prob.dtype) / 255], 1), flow)
             visible = photometric_visibility(image.to(prob.dtype) / 255, moved[:, len(prob):], self.alpha, self.threshold)

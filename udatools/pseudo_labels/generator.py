@@ -8,7 +8,7 @@ in a spool until then. A policy of clips has whole clips interleaved, and the wi
 network runs once, memory beyond the batch is O(classes x bins), no probability goes to disk, and one process and eight
 write the same files.
 """
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -252,7 +252,7 @@ def _label_clips(predictor: Predictor, keys: Sequence[str], clips: Mapping[str, 
             if frames:
                 try:
                     spool = stack.enter_context(Spool(writer.store.out_dir))
-                    histogram = _predict_clip(predictor, frames, policy, num_classes, spool)
+                    histogram = clip_statistics(predictor, frames, policy, num_classes, spool)
                 except Exception as caught:  # re-raised by _exchange on every rank
                     error = caught
             own_theta = theta
@@ -273,13 +273,14 @@ def _label_clips(predictor: Predictor, keys: Sequence[str], clips: Mapping[str, 
     return theta
 
 
-def _predict_clip(predictor: Predictor, frames: Sequence[int], policy: PseudoLabelPolicy, num_classes: int,
-                  spool: Spool) -> SparseHistogram:
-    """Spools the winners of the frames and returns the histogram of all of them."""
+def clip_statistics(predictor: Predictor, frames: Iterable[int], policy: PseudoLabelPolicy, num_classes: int,
+                    spool: Spool | None = None) -> SparseHistogram:
+    """The histogram of all frames of a clip, one probability map in memory at a time; their winners go into the spool."""
     total = merge_histograms([])
     for index in frames:
         winner = winning_prediction(_prediction(predictor, predictor.infer(index), num_classes))
-        spool.write(winner)
+        if spool is not None:
+            spool.write(winner)
         total = merge_histograms([total, policy.statistics(winner, num_classes)])
     return total
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,6 +30,7 @@ _REMEDIES = {
     errno.EACCES: 'permission denied: make the folder writable or choose another work directory (--work-dir)',
     errno.EPERM: 'permission denied: make the folder writable or choose another work directory (--work-dir)',
     errno.ENOTDIR: 'a part of the path is a file, not a folder: move that file away or choose another work directory',
+    errno.EEXIST: 'a part of the path is a file, not a folder: move that file away or choose another work directory',
     errno.EISDIR: 'the path is a folder: move it away',
 }
 
@@ -120,3 +123,37 @@ def write_png_atomic(path: str | os.PathLike[str], array: np.ndarray) -> None:
     if not done:
         raise ValueError(f'cannot write {path}: OpenCV failed to encode shape {array.shape}, dtype {array.dtype}')
     write_bytes_atomic(path, buffer.tobytes())
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """For what is written by name and not as bytes, such as a video: gives a path beside ``path`` to write to.
+
+    Left without an error, what was written there becomes ``path`` as in :func:`write_bytes_atomic`; otherwise it is removed. The
+    temporary name starts with ``.`` and keeps the suffix, which may say the format.
+
+    Raises:
+        OSError: As :func:`write_bytes_atomic`, at the start where the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.parent / f'.{path.stem[:80]}.{os.getpid()}.{uuid4().hex[:8]}.tmp{path.suffix}'
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+        except OSError as error:
+            raise _explain(path, error) from error
+        yield temporary
+        try:
+            with open(temporary, 'rb+') as stream:
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise _explain(path, error) from error
+    except BaseException:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            pass
+        raise
+    _fsync_folder(path.parent)

@@ -125,11 +125,11 @@ def network_inputs(dataset: UDADataset, preprocessor: torch.nn.Module, counters:
     return steps
 
 
-def text(image: np.ndarray, line: str, *, height: int = 18, grey: int = 255) -> np.ndarray:
+def text(image: np.ndarray, line: str, *, height: int = 18, grey: int = 255, scale: float = 1.0) -> np.ndarray:
     """The image with a line of text above it, cut to its width."""
-    strip = np.full((height, image.shape[1], 3), grey, np.uint8)
+    strip = np.full((round(height * scale), image.shape[1], 3), grey, np.uint8)
     line = line.encode('ascii', 'replace').decode()
-    cv2.putText(strip, line, (2, height - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(strip, line, (2, round((height - 6) * scale)), cv2.FONT_HERSHEY_SIMPLEX, 0.38 * scale, (0, 0, 0), 1, cv2.LINE_AA)
     return np.concatenate([strip, image])
 
 
@@ -156,17 +156,17 @@ def draw_row(title: str, steps: list[Step], palette: list, width: int) -> np.nda
     return text(panels.hstack(padded, gap_px=6), title, grey=215)
 
 
-def draw_legend(classes: list[str], palette: list, width: int) -> np.ndarray:
+def draw_legend(classes: list[str], palette: list, width: int, scale: float = 1.0) -> np.ndarray:
     """Names of the classes on their colours, in as many lines as the width needs."""
     lines: list[np.ndarray] = []
     line: list[np.ndarray] = []
-    used = 0
+    used, size, margin = 0, 0.38 * scale, round(6 * scale)
     for name, colour in zip(classes, palette):
         label = name.encode('ascii', 'replace').decode()
-        (wide, _), _ = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, 0.38, 1)
-        cell = np.full((18, min(width, wide + 12), 3), colour, np.uint8)
+        (wide, _), _ = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+        cell = np.full((round(18 * scale), min(width, wide + 2 * margin), 3), colour, np.uint8)
         ink = (0, 0, 0) if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else (255, 255, 255)
-        cv2.putText(cell, label, (6, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, ink, 1, cv2.LINE_AA)
+        cv2.putText(cell, label, (margin, round(13 * scale)), cv2.FONT_HERSHEY_SIMPLEX, size, ink, 1, cv2.LINE_AA)
         if line and used + cell.shape[1] + 2 > width:
             lines.append(panels.hstack(line, gap_px=2))
             line, used = [], 0

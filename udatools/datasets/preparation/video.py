@@ -123,9 +123,36 @@ def read_video(path: Path, settings: VideoSettings, wanted: Callable[[int], bool
     else:
         record.problems.append('no frame can be decoded')
     if 0 < record.decoded < record.declared:
-        record.problems.append(f'it ends after {record.decoded} frames, the file says {record.declared}: it may be '
-                               'cut off, and its last frame be damaged')
+        record.problems.append(f'it ends after {record.decoded} frames, the file says {record.declared}: it may be cut '
+                               'off, and its last frame be damaged; or be damaged in between, where frames are passed over and '
+                               'those after them get too low numbers')
     return record
+
+
+def iterate_video(path: Path, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames of a video one after another, as somebody asks for them.
+
+    Args:
+        path (Path): Video file.
+        wanted (Callable): As of :func:`read_video`.
+
+    Yields:
+        Frame number, from 0, and frame, uint8 (H, W, 3), BGR.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no video, or a frame cannot be decoded.
+    """
+    with _opened(path) as capture:
+        number = 0
+        while capture.grab():
+            if wanted(number):
+                good, frame = capture.retrieve()
+                if not good:
+                    raise ValueError(f'frame {number} of {path} cannot be decoded; convert the video again, or unpack what can '
+                                     'be read with tools/dataset_converters/video.py and give the folder')
+                yield number, frame
+            number += 1
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
@@ -165,6 +192,8 @@ def unpack_video(path: Path, folder: Path, settings: VideoSettings,
         pass  # before a folder is made for it
     wanted = _identity(path, settings)
     with WorkDirLock(folder):
+        for leftover in folder.glob('.*.tmp'):  # of a killed process
+            leftover.unlink()
         done = _begin(folder, wanted)
         if done is not None:
             return done

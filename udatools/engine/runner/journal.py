@@ -58,7 +58,7 @@ class WorkDirLock:
             holder = self._file.read().strip() or 'unknown'
             self._file.close()
             raise WorkDirInUseError(f'{self.path.parent} is in use by another run (process {holder}); wait for it, stop it, or '
-                                    'choose another --work-dir') from error
+                                    'choose another folder (--work-dir, --out)') from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()

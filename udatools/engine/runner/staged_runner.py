@@ -271,6 +271,8 @@ class StagedRunner:
         """A finished stage in results and journal; on rank 0."""
         if metrics is not None:
             self._results().add_stage(stage, metrics, checkpoint=checkpoint, selection=selection)
+        if metrics is not None:  # JSON has no nan
+            metrics = {name: None if value != value else value for name, value in metrics.items()}
         self.journal.update(stage.name, status=DONE, checkpoint=checkpoint, seconds=round(seconds, 1), metrics=metrics)
         return self.journal.content
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions of the frames of an input as files: what ``tools/infer.py`` writes.
+
+``predictions.json`` says which weights and which input they are of. A file counts as done if it is younger than that and than its
+image, so the same run goes on where it was killed, and ``overwrite`` makes everything anew; frames that are done are not read.
+"""
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from udatools.engine.frame_predictor import FramePredictor
+from udatools.engine.frames import Frame, FrameInput
+from udatools.engine.resumable import Progress, claim_folder
+from udatools.ops.histograms import WinningPrediction
+from udatools.utils.atomic import write_png_atomic
+from udatools.visualization import panels
+from udatools.visualization.video_writer import VideoWriter
+
+KINDS = ('overlay', 'colour', 'ids', 'confidence')
+CLAIM = 'predictions.json'
+
+
+class WrittenPredictions(NamedTuple):
+    """What was done.
+
+    Attributes:
+        predicted (int): frames that went through the network.
+        reused (int): frames whose files were there.
+    """
+    predicted: int
+    reused: int
+
+
+def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, *, save: Sequence[str] = ('overlay', ),
+                      batch_size: int = 1, overwrite: bool = False) -> WrittenPredictions:
+    """Writes ``<out>/<kind>/<name>.png`` for each frame; of a video the overlay is ``<out>/overlay.mp4``.
+
+    Args:
+        predictor (FramePredictor): the network.
+        frames (FrameInput): what it looks at; at most ``2 * batch_size + 1`` of them are in memory.
+        out (Path): folder for one input and one network.
+        save (Sequence[str]): of ``KINDS``: the classes over the picture; their colours; train ids, uint8; probability of the
+            class, uint8, ``round(255 * p)``. All at the size of the frame.
+        batch_size (int): consecutive frames of one size that go through the network together. Another number may change the last
+            bits of a probability.
+        overwrite (bool): whether to replace what the folder holds.
+
+    Returns:
+        WrittenPredictions: how many.
+
+    Raises:
+        ValueError: for an unknown kind, a folder with predictions of something else, or a frame that is damaged.
+        OSError: if a file cannot be written.
+    """
+    if not save or set(save) - set(KINDS) or batch_size < 1:
+        raise ValueError(f'got save={list(save)} and batch_size={batch_size}; expected some of {", ".join(KINDS)}, and 1 or more')
+    if overwrite:
+        (out / CLAIM).unlink(missing_ok=True)
+    settings = dict(weights=predictor.fingerprint(), classes=predictor.classes, input=str(frames.path))
+    claim = claim_folder(out, settings, name=CLAIM, content='predictions that were').stat().st_mtime_ns
+    video = out / 'overlay.mp4' if frames.fps and 'overlay' in save else None
+    kinds = [kind for kind in KINDS if kind in save and not (video and kind == 'overlay')]
+
+    def done(path: Path, name: str) -> bool:
+        return path.is_file() and path.stat().st_mtime_ns >= max(claim, frames.modified(name))
+
+    def lacking(name: str) -> list[str]:
+        return [kind for kind in kinds if not done(_file(out, kind, name), name)]
+
+    progress, predicted, pending = Progress('infer', len(frames), 'frames'), 0, []
+    with ExitStack() as stack:
+        writer = None
+        if video and not done(video, frames.names[0]):
+            writer = stack.enter_context(VideoWriter(video, frames.fps or 0.0))
+        pool = stack.enter_context(ThreadPoolExecutor(2))  # a PNG takes long beside a GPU
+        for batch in _batches(frames.read(lambda name: writer is not None or bool(lacking(name))), batch_size):
+            winners = predictor.predict([frame.image for frame in batch])
+            _finish(pending)
+            pending = [pool.submit(_write, out, lacking(frame.name), frame, winner, predictor.palette)
+                       for frame, winner in zip(batch, winners)]
+            if writer is not None:
+                for frame, winner in zip(batch, winners):
+                    writer.write(draw_overlay(frame.image, winner.label, predictor.palette)[..., ::-1])
+            predicted += len(batch)
+            progress.step(predicted)
+        _finish(pending)
+    return WrittenPredictions(predicted, len(frames) - predicted)
+
+
+def draw_overlay(image: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """The classes over the picture: uint8, (H, W, 3), BGR as ``image``."""
+    return panels.overlay(image[..., ::-1], label, palette)[..., ::-1]
+
+
+def _file(out: Path, kind: str, name: str) -> Path:
+    return out / kind / f'{name}.png'
+
+
+def _finish(pending: Sequence[Future]) -> None:
+    for future in pending:
+        future.result()
+
+
+def _write(out: Path, kinds: Sequence[str], frame: Frame, winner: WinningPrediction, palette: Sequence[Sequence[int]]) -> None:
+    make: dict[str, Callable[[], np.ndarray]] = {
+        'overlay': lambda: draw_overlay(frame.image, winner.label, palette),
+        'colour': lambda: panels.colourise(winner.label, palette)[..., ::-1],
+        'ids': lambda: winner.label,
+        'confidence': lambda: np.rint(winner.confidence.astype(np.float32) * 255).astype(np.uint8),
+    }
+    for kind in kinds:
+        write_png_atomic(_file(out, kind, frame.name), make[kind]())
+
+
+def _batches(frames: Iterator[Frame], batch_size: int) -> Iterator[list[Frame]]:
+    """Consecutive frames of one size."""
+    batch: list[Frame] = []
+    for frame in frames:
+        if batch and frame.image.shape != batch[0].image.shape:
+            yield batch
+            batch = []
+        batch.append(frame)
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
