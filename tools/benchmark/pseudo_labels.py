@@ -23,7 +23,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,7 +39,7 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
-from udatools.engine.costs import ResidentPeak  # noqa: E402
+from udatools.engine.benchmarking import memory_in_fresh_process, peak_memory_of  # noqa: E402
 from udatools.engine.inference import ImagePredictor, predict_prob  # noqa: E402
 from udatools.pseudo_labels import PseudoLabelStore, generate_pseudo_labels, generator  # noqa: E402
 from udatools.registry import MODELS, PSEUDO_LABEL_POLICIES  # noqa: E402
@@ -224,21 +223,14 @@ def _ratio_of_medians(values: dict[str, list[float]]) -> float:
 def measure_memory(args: argparse.Namespace, policy: str, size: tuple[int, int, int]) -> int:
     """Peak bytes of one side, alone in this process."""
     model, images = build_model(args), Images(size[0], size[1:])
-    before, sampler = ResidentPeak.now(), ResidentPeak()
-    sampler.start()
-    generate(args.memory_of, policy, model, images)
-    return sampler.stop() - before
+    return peak_memory_of(lambda: generate(args.memory_of, policy, model, images))
 
 
-def memory_in_fresh_process(method: str, policy: str, size: tuple[int, int, int], args: argparse.Namespace) -> int:
-    """Peak bytes of one side."""
-    command = [sys.executable, __file__, '--memory-of', method, '--policies', policy, '--sizes', 'x'.join(map(str, size)),
-               '--base-channels', str(args.base_channels), '--classes', str(args.classes)]
-    command += ['--threads', str(args.threads)] if args.threads else []
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(f'the memory process of {method} failed with {run.returncode}: {run.stderr[-2000:]}')
-    return int(run.stdout.splitlines()[-1])
+def memory_arguments(method: str, policy: str, size: tuple[int, int, int], args: argparse.Namespace) -> list[str]:
+    """Command line of the process that measures one side."""
+    arguments = ['--memory-of', method, '--policies', policy, '--sizes', 'x'.join(map(str, size)),
+                 '--base-channels', str(args.base_channels), '--classes', str(args.classes)]
+    return arguments + (['--threads', str(args.threads)] if args.threads else [])
 
 
 def format_table(results: Sequence[dict[str, Any]]) -> str:
@@ -298,7 +290,8 @@ def main(argv: list[str] | None = None) -> int:
         for size in args.sizes:
             result = measure_time(args, policy, size)
             if not args.no_memory:
-                result['memory'] = {name: memory_in_fresh_process(name, policy, size, args) for name in METHODS}
+                result['memory'] = {
+                    name: memory_in_fresh_process(__file__, memory_arguments(name, policy, size, args)) for name in METHODS}
             results.append(result)
     print(format_table(results))
     if args.json:

@@ -17,10 +17,9 @@ process and take turns. Only ratios are printed: absolute times say more about a
 """
 import argparse
 import json
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ import torch.nn.functional as F  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
+from udatools.engine.benchmarking import in_turns, parse_size, ratio  # noqa: E402
 from udatools.ops.impurity import ripu_score  # noqa: E402
 from udatools.ops.spacing import greedy_peaks, square  # noqa: E402
 from udatools.registry import MODELS, SELECTORS  # noqa: E402
@@ -116,25 +116,6 @@ def sorted_windows(score: torch.Tensor, radius: int, limit: int) -> list[int]:
     return greedy_peaks(score.cpu().numpy(), square(2 * radius), limit).tolist()
 
 
-def in_turns(sides: Mapping[str, Callable[[], Any]], repeats: int, device: str) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median seconds of each side, and what it returned; the first turn is not counted."""
-    cuda = device.startswith('cuda')
-    clock = time.perf_counter if cuda else time.process_time
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    found: dict[str, Any] = {}
-    for repeat in range(repeats + 1):
-        for name in list(sides)[::1 if repeat % 2 == 0 else -1]:
-            if cuda:
-                torch.cuda.synchronize()
-            began = clock()
-            found[name] = sides[name]()
-            if cuda:
-                torch.cuda.synchronize()
-            if repeat:
-                seconds[name].append(clock() - began)
-    return {name: statistics.median(values) for name, values in seconds.items()}, found
-
-
 def measure_selectors(args: argparse.Namespace) -> list[dict[str, Any]]:
     """One row a selector: ``ratio`` to one inference, and the ``offered`` share of the pixels."""
     outputs, sides = make_outputs(args), {'inference': make_inference(args)}
@@ -148,10 +129,10 @@ def measure_selectors(args: argparse.Namespace) -> list[dict[str, Any]]:
         given = {key: outputs[key] for key in selector.inputs}
         sides[name] = lambda selector=selector, given=given: selector.candidates(given, 'image', np.random.default_rng(0))
         rows.append(dict(selector=name, reads=selector.inputs))
-    seconds, found = in_turns(sides, args.repeats, args.device)
+    seconds, found = in_turns(sides, args.repeats, device=args.device)
     for row in rows:
         if 'skipped' not in row:
-            row['ratio'] = seconds[row['selector']] / seconds['inference']
+            row['ratio'] = ratio(seconds[row['selector']], seconds['inference']).median
             row['offered'] = found[row['selector']].flat_index.size / (args.size[0] * args.size[1])
     return rows
 
@@ -161,10 +142,10 @@ def measure_windows(args: argparse.Namespace, radius: int) -> dict[str, Any]:
     score = ripu_score(make_outputs(args)['prob'], radius).half()
     sides = dict(udatools=lambda: sorted_windows(score, radius, args.regions),
                  literal=lambda: literal_windows(score, radius, args.regions))
-    seconds, found = in_turns(sides, args.repeats, args.device)
+    seconds, found = in_turns(sides, args.repeats, device=args.device)
     if found['udatools'] != found['literal']:
         raise RuntimeError(f'radius {radius}: the windows of the two sides differ')
-    return dict(radius=radius, windows=len(found['udatools']), ratio=seconds['udatools'] / seconds['literal'])
+    return dict(radius=radius, windows=len(found['udatools']), ratio=ratio(seconds['udatools'], seconds['literal']).median)
 
 
 def format_tables(selectors: list[dict[str, Any]], windows: list[dict[str, Any]]) -> str:
@@ -180,22 +161,11 @@ def format_tables(selectors: list[dict[str, Any]], windows: list[dict[str, Any]]
     return '\n'.join(lines)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """``2048x1024`` to (2048, 1024)."""
-    try:
-        width, height = (int(part) for part in text.lower().split('x'))
-        if min(width, height) < 32:
-            raise ValueError
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT with sides of at least 32, for instance '
-                                         '2048x1024') from error
-    return width, height
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=parse_size, default=(2048, 1024), metavar='WIDTHxHEIGHT', help='native size of the image')
+    parser.add_argument('--size', type=partial(parse_size, smallest=32), default=(2048, 1024), metavar='WIDTHxHEIGHT',
+                        help='native size of the image')
     parser.add_argument('--classes', type=int, default=19)
     parser.add_argument('--depth', type=int, default=101, choices=(18, 34, 50, 101), help='of the ResNet')
     parser.add_argument('--base-channels', type=int, default=64, help='width of the ResNet; 64 is the full one')

@@ -10,13 +10,12 @@ each domain; step both optimisers. Ours is what the runner calls: ``train_step``
 
 Time: both live in one process and take turns (A B, B A, A B ...); the medians over all turns are compared. Memory: each runs
 alone in a fresh process. On CUDA it is ``max_memory_allocated``; on a CPU the peak resident size of that process above its
-size just before the first step, which is coarse: blocks that the allocator keeps count too.
+size just before the first step.
 """
 import argparse
 import copy
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from mmengine.structures import PixelData  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
-from udatools.engine.costs import ResidentPeak  # noqa: E402
+from udatools.engine.benchmarking import memory_in_fresh_process, parse_size, peak_memory_of, ratio, synchronise  # noqa: E402
 from udatools.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 
 CE_WEIGHTS = {'main': 1.0, 'aux': 0.1}
@@ -40,15 +39,6 @@ ADV_WEIGHTS = {'main': 0.001, 'aux': 0.0002}
 SGD = dict(lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
 ADAM = dict(lr=1e-4, betas=(0.9, 0.99))
 Batch = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``256x128`` to (256, 128), width and height."""
-    try:
-        width, height = (int(part) for part in text.lower().split('x'))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f'size {text!r} is not WIDTHxHEIGHT, for instance 256x128') from error
-    return width, height
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -178,12 +168,6 @@ def reference_step(model: torch.nn.Module, args: argparse.Namespace) -> Callable
 STEPS = {'udatools': udatools_step, 'reference': reference_step}
 
 
-def synchronise(device: str) -> None:
-    """Waits for the GPU, if there is one."""
-    if device.startswith('cuda'):
-        torch.cuda.synchronize(device)
-
-
 def measure_time(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds a step by side (one number a turn), and how far the parameters are apart afterwards."""
     models = {'udatools': build_model(args)}
@@ -213,41 +197,19 @@ def measure_time(args: argparse.Namespace) -> dict[str, Any]:
     return dict(seconds=seconds, difference=apart, moved=moved, steps_taken=args.warmup + args.repeats * args.steps)
 
 
-def measure_memory(args: argparse.Namespace) -> dict[str, float]:
-    """MiB of one side, alone in this process; see the module docstring for what counts."""
-    model = build_model(args)
-    step = STEPS[args.memory_of](model, args)
-    batches = make_batches(args, count=1)
-    if args.device.startswith('cuda'):
-        torch.cuda.reset_peak_memory_stats(args.device)
-        for _ in range(3):
-            step(batches[0])
-        synchronise(args.device)
-        return dict(mib=torch.cuda.max_memory_allocated(args.device) / 2**20)
-    before, sampler = ResidentPeak.now(), ResidentPeak()
-    sampler.start()
-    for _ in range(3):
-        step(batches[0])
-    return dict(mib=(sampler.stop() - before) / 2**20)
-
-
-def memory_in_fresh_process(name: str, argv: list[str]) -> float:
-    """MiB of one side."""
-    command = [sys.executable, __file__, *argv, '--memory-of', name]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode != 0:
-        raise RuntimeError(f'the memory process of {name} failed with {run.returncode}: {run.stderr[-2000:]}')
-    return float(json.loads(run.stdout.splitlines()[-1])['mib'])
+def measure_memory(args: argparse.Namespace) -> int:
+    """Bytes of one side, alone in this process; see the module docstring for what counts."""
+    step, (batch, ) = STEPS[args.memory_of](build_model(args), args), make_batches(args, count=1)
+    return peak_memory_of(lambda: [step(batch) for _ in range(3)], args.device)
 
 
 def summarise(timing: dict[str, Any], memory: dict[str, float] | None) -> dict[str, Any]:
     """Ratios from raw measurements: udatools divided by reference."""
     ours, theirs = timing['seconds']['udatools'], timing['seconds']['reference']
-    by_turn = sorted(a / b for a, b in zip(ours, theirs))
+    of_time = ratio(ours, theirs)
     result = dict(
         seconds={name: statistics.median(values) for name, values in timing['seconds'].items()},
-        time_ratio=statistics.median(ours) / statistics.median(theirs),
-        time_ratio_quartiles=(by_turn[len(by_turn) // 4], by_turn[(3 * len(by_turn)) // 4]),
+        time_ratio=of_time.median, time_ratio_quartiles=(of_time.low, of_time.high),
         difference=timing['difference'], moved=timing['moved'], steps_taken=timing['steps_taken'])
     if memory:
         result |= dict(memory_mib=memory, memory_ratio=memory['udatools'] / max(memory['reference'], 2**-10))
@@ -277,10 +239,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.memory_of:
-        print(json.dumps(measure_memory(args)))
+        print(measure_memory(args))
         return 0
     given = sys.argv[1:] if argv is None else list(argv)
-    memory = None if args.no_memory else {name: memory_in_fresh_process(name, given) for name in STEPS}
+    memory = None if args.no_memory else {
+        name: memory_in_fresh_process(__file__, [*given, '--memory-of', name]) / 2**20 for name in STEPS}
     result = summarise(measure_time(args), memory)
     print(format_table(result, args.device))
     if args.json:

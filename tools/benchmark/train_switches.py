@@ -17,7 +17,6 @@ import argparse
 import copy
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,7 +35,7 @@ from mmengine.structures import PixelData  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
-from udatools.engine.costs import ResidentPeak  # noqa: E402
+from udatools.engine.benchmarking import memory_in_fresh_process, parse_size, peak_memory_of, synchronise  # noqa: E402
 from udatools.engine.runner.stages import expand_stages, fill_placeholders, merge_stage_config  # noqa: E402
 from udatools.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 from udatools.utils.atomic import write_json_atomic  # noqa: E402
@@ -142,19 +141,15 @@ class Side:
 
     def steps(self, count: int) -> float:
         """Seconds a step."""
-        self._wait()
+        synchronise(self.args.device)
         began = time.perf_counter()
         for index in range(count):
             total, _ = forward(self.model, self.batches[index % 2], self.args, self.switch)
             self.optimiser.update_params(total)
             if self.model.teacher is not None:
                 self.model.teacher.update(self.model.segmentor, index)
-        self._wait()
+        synchronise(self.args.device)
         return (time.perf_counter() - began) / max(count, 1)
-
-    def _wait(self) -> None:
-        if self.args.device.startswith('cuda'):
-            torch.cuda.synchronize(self.args.device)
 
 
 def measure(path: str, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -185,7 +180,8 @@ def measure(path: str, args: argparse.Namespace) -> list[dict[str, Any]]:
             if record['switch'] in sides:
                 record['time'] = statistics.median(sides[record['switch']].seconds) / plain
                 if args.memory:
-                    record['mib'] = memory_in_fresh_process(path, record['switch'], args)
+                    command = [path, *args.given, '--memory-of', record['switch']]
+                    record['mib'] = memory_in_fresh_process(__file__, command) / 2**20
         return records
 
 
@@ -194,27 +190,11 @@ def _one_line(error: Exception) -> str:
     return f'{type(error).__name__}: {text[0][:90]}' if text else type(error).__name__
 
 
-def measure_memory(path: str, args: argparse.Namespace) -> float:
-    """MiB of one variant, alone in this process."""
+def measure_memory(path: str, args: argparse.Namespace) -> int:
+    """Bytes of one variant, alone in this process."""
     with tempfile.TemporaryDirectory() as scratch:
         side = Side(stage_config(path, args, Path(scratch))[1], args, args.memory_of)
-        if args.device.startswith('cuda'):
-            torch.cuda.reset_peak_memory_stats(args.device)
-            side.steps(3)
-            return torch.cuda.max_memory_allocated(args.device) / 2**20
-        before, sampler = ResidentPeak.now(), ResidentPeak()
-        sampler.start()
-        side.steps(3)
-        return (sampler.stop() - before) / 2**20
-
-
-def memory_in_fresh_process(path: str, switch: str, args: argparse.Namespace) -> float:
-    """MiB of one variant."""
-    command = [sys.executable, __file__, path, *args.given, '--memory-of', switch]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(f'the memory process of {switch} failed with {run.returncode}: {run.stderr[-2000:]}')
-    return float(run.stdout.splitlines()[-1])
+        return peak_memory_of(lambda: side.steps(3), args.device)
 
 
 def format_table(records: Sequence[dict[str, Any]]) -> str:
@@ -231,15 +211,6 @@ def format_table(records: Sequence[dict[str, Any]]) -> str:
             cells = [f'{record["time"]:.2f}', memory, *numbers]
         lines.append(f'| {" | ".join([record["config"], record["stage"], record["switch"], *cells])} |')
     return '\n'.join(lines)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``256x128`` to (256, 128), width and height."""
-    try:
-        width, height = (int(part) for part in text.lower().split('x'))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f'size {text!r} is not WIDTHxHEIGHT, for instance 256x128') from error
-    return width, height
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -8,17 +8,15 @@ predicted id), so every frame is sorted ten times over the four lengths. It read
 reading is the floor for both. Clips are random and smooth, with the ids of moving objects; the numbers of both sides are
 compared in every turn.
 
-Time is that of the processor: all live in one process and take turns; medians. Memory: each side alone in a fresh
-process, peak resident size above its size just before the first file.
+Time is that of the processor: all live in one process and take turns; ratios of medians, in brackets quartiles of the ratios
+turn by turn. Memory: each side alone in a fresh process, peak resident size above its size just before the first file.
 """
 import argparse
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
-from udatools.engine.costs import ResidentPeak  # noqa: E402
+from udatools.engine.benchmarking import in_turns, memory_in_fresh_process, peak_memory_of, ratio  # noqa: E402
 from udatools.evaluation.panoptic_io import Category, PanopticWriter, read_panoptic_png, read_panoptic_set  # noqa: E402
 from udatools.evaluation.vpq import WINDOWS  # noqa: E402
 from udatools.evaluation.vpq_files import score_files  # noqa: E402
@@ -125,49 +123,35 @@ def add_window(totals: dict[str, np.ndarray], gt: np.ndarray, pred: np.ndarray, 
 SIDES: dict[str, Callable[[Path], Any]] = {'read': only_read, 'udatools': ours, 'usual': usual}
 
 
-def measure(folder: Path, repeats: int) -> dict[str, float]:
-    """Medians in processor seconds of each side; raises RuntimeError when the numbers differ."""
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+def check_same(found: dict[str, Any]) -> None:
+    """Raises RuntimeError when the two evaluations differ."""
+    for part in ('iou', 'tp', 'fp', 'fn'):
+        if not np.allclose(found['udatools'][part], found['usual'][part], rtol=1e-12):
+            raise RuntimeError(f'the two evaluations differ in {part}')
+
+
+def measure(folder: Path, repeats: int) -> dict[str, list[float]]:
+    """Processor seconds of each side, one number a turn; raises RuntimeError when the numbers of a turn differ."""
     only_read(folder)
-    for repeat in range(repeats):
-        found = {}
-        for name in list(SIDES) if repeat % 2 == 0 else list(SIDES)[::-1]:
-            began = time.process_time()
-            found[name] = SIDES[name](folder)
-            seconds[name].append(time.process_time() - began)
-        for part in ('iou', 'tp', 'fp', 'fn'):
-            if not np.allclose(found['udatools'][part], found['usual'][part], rtol=1e-12):
-                raise RuntimeError(f'the two evaluations differ in {part}')
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def peak_memory(side: str, folder: Path) -> int:
-    """Peak bytes of one side, alone in this process."""
-    before, sampler = ResidentPeak.now(), ResidentPeak()
-    sampler.start()
-    SIDES[side](folder)
-    return sampler.stop() - before
-
-
-def memory_in_fresh_process(side: str, folder: Path) -> int:
-    """Peak bytes of one side."""
-    run = subprocess.run([sys.executable, __file__, '--memory-of', side, '--folder', str(folder)], capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(f'the memory process of {side} failed with {run.returncode}: {run.stderr[-2000:]}')
-    return int(run.stdout.splitlines()[-1])
+    sides = {name: partial(side, folder) for name, side in SIDES.items()}
+    return in_turns(sides, repeats, warmup=0, check=check_same)[0]
 
 
 def format_table(results: Sequence[dict[str, Any]]) -> str:
     """The printed table, in Markdown."""
-    lines = ['| clips x frames | size | udatools / only reading | udatools / usual | memory, reading | udatools | usual |',
-             '|---|---|---|---|---|---|---|']
+    lines = ['| clips x frames | size | time / only reading | time / usual | peak memory / only reading | peak memory / usual |',
+             '|---|---|---|---|---|---|']
     for one in results:
         seconds, memory = one['seconds'], one.get('memory')
-        cells = [f'{one["clips"]} x {one["frames"]}', f'{one["width"]}x{one["height"]}',
-                 f'{seconds["udatools"] / seconds["read"]:.2f}', f'{seconds["udatools"] / seconds["usual"]:.3f}',
-                 *(f'{memory[name] / MIB:.0f} MiB' if memory else '--' for name in SIDES)]
+        times = [str(ratio(seconds['udatools'], seconds[name])) for name in ('read', 'usual')]
+        peaks = [_compare(memory['udatools'], memory[name]) if memory else '--' for name in ('read', 'usual')]
+        cells = [f'{one["clips"]} x {one["frames"]}', f'{one["width"]}x{one["height"]}', *times, *peaks]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
+
+
+def _compare(ours: int, theirs: int) -> str:
+    return f'{ours / max(theirs, 1):.2g} ({ours / MIB:.0f} to {theirs / MIB:.0f} MiB)'
 
 
 def parse_size(text: str) -> tuple[int, int, int, int]:
@@ -200,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     cv2.setNumThreads(1)
     if args.memory_of:
-        print(peak_memory(args.memory_of, args.folder))
+        print(peak_memory_of(lambda: SIDES[args.memory_of](args.folder)))
         return 0
     results = []
     for clips, frames, width, height in args.sizes:
@@ -210,7 +194,8 @@ def main(argv: list[str] | None = None) -> int:
             result: dict[str, Any] = dict(clips=clips, frames=frames, width=width, height=height)
             result['seconds'] = measure(folder, args.repeats)
             if not args.no_memory:
-                result['memory'] = {side: memory_in_fresh_process(side, folder) for side in SIDES}
+                result['memory'] = {
+                    side: memory_in_fresh_process(__file__, ['--memory-of', side, '--folder', name]) for side in SIDES}
             results.append(result)
     print(format_table(results))
     if args.json:
