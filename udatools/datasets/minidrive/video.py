@@ -41,8 +41,8 @@ class _Job:
 
 
 def generate_minidrive_video(root: str | os.PathLike[str], *, size: tuple[int, int] = (256, 128), seed: int = 0,
-                             source_clips: int = 40, source_frames: int = 8, target_clips: int = 16,
-                             val_clips: int = 6, target_frames: int = 30, nproc: int = 1, overwrite: bool = False,
+                             source_clips: int = 120, source_frames: int = 4, target_clips: int = 24,
+                             val_clips: int = 18, target_frames: int = 30, nproc: int = 1, overwrite: bool = False,
                              progress: bool = True) -> Path:
     """Generate the clips of MiniDrive as ``root/viper``, ``root/cityscapes_vps`` and ``root/flow``.
 
