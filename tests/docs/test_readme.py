@@ -122,7 +122,7 @@ def test_readme_keeps_the_order():
 
 
 @pytest.mark.parametrize('page', ['README.md', 'docs/results.md'])
-@pytest.mark.parametrize('marker', ['minidrive', 'carla2camvid'])
+@pytest.mark.parametrize('marker', ['methods_minidrive', 'methods_carla2camvid'])
 def test_result_tables_can_be_written(page, marker, tmp_path):
     from udatools.evaluation.comparison import update_between_markers
     copy = tmp_path / 'page.md'
@@ -131,7 +131,7 @@ def test_result_tables_can_be_written(page, marker, tmp_path):
     update_between_markers(copy, marker, 'TABLE')
     changed = copy.read_text(encoding='utf-8')
     assert f'<!-- results:{marker} -->\nTABLE\n<!-- /results -->' in changed
-    other = {'minidrive': 'carla2camvid', 'carla2camvid': 'minidrive'}[marker]
+    other = {'methods_minidrive': 'methods_carla2camvid', 'methods_carla2camvid': 'methods_minidrive'}[marker]
     part = re.search(rf'<!-- results:{other} -->.*?<!-- /results -->', original, flags=re.DOTALL).group()
     assert part in changed
 
