@@ -2,5 +2,4 @@ _base_ = ['../_base_/models/mit_tiny_daformer.py', '../_base_/datasets/minidrive
           '../_base_/schedules/minidrive_transformer.py', '../_base_/default_runtime.py']
 dacs = dict(teacher=dict(momentum=0.99), ignore_rows=(0, 0), objectives='{cfg:_from_scratch}')
 rare_classes = dict(statistics=None, min_pixels=100, min_crop_pixels=0)  # nothing is cropped
-train_dataloader = dict(batch_size=4)
 frame_offsets = (0, )  # single frames

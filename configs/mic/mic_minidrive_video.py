@@ -4,5 +4,4 @@ _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_vi
 dacs = dict(teacher=dict(momentum=0.99), ignore_rows=(0, 0), objectives='{cfg:_from_scratch}')
 rare_classes = dict(statistics=None, min_pixels=100, min_crop_pixels=0)  # nothing is cropped
 mic = dict(block=16)
-train_dataloader = dict(batch_size=4)
 frame_offsets = (0, )  # single frames

@@ -1,4 +1,3 @@
 _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/advent.py',
           '../_base_/schedules/minidrive.py', '../_base_/default_runtime.py']
-train_dataloader = dict(batch_size=4)
 frame_offsets = (0, )  # single frames

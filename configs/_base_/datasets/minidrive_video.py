@@ -54,7 +54,7 @@ target_images = dict(_cityscapes, split='train', labelled=False, pipeline=infere
 target_val = dict(_cityscapes, split='val', test_mode=True, pipeline=eval_pipeline)
 
 train_dataloader = dict(
-    batch_size=2,  # clips of each domain: four images, as in minidrive.py
+    batch_size=4,  # clips of each domain: as many scenes as the image methods see, twice their frames
     num_workers=0,
     sampler=dict(type='CounterSampler'),
     dataset=dict(type='UDADataset', source=source_train, target=target_train))
