@@ -4,14 +4,11 @@
 Two chains of kills in one work directory each: one through every kind of file that a run writes (half written, written
 but not renamed, renamed), one at events drawn from a seeded generator and at moments of the clock.
 """
-import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from kill_plan import carry_out, console
 from run_contents import differences, run_contents
 from shrink import REPO, shrink
 
@@ -76,14 +73,7 @@ def outcome(minidrive_root, tmp_path_factory):
     chains = dict(reference=[], kinds=[{'match': match, 'skip': skip} for match, skip in KINDS], drawn=drawn_kills(0, 12))
     plan = [dict(config=str(root / 'spl.py'), work_dir=str(root / name), kills=[*kills, None])
             for name, kills in chains.items()]
-    (root / 'plan.json').write_text(json.dumps(plan))
-    subprocess.run([sys.executable, str(REPO / 'tests/helpers/kill_driver.py'), str(root / 'plan.json'),
-                    str(root / 'outcome.json')], check=True, timeout=500, env=dict(os.environ, OMP_NUM_THREADS='1'))
-    return root, json.loads((root / 'outcome.json').read_text())
-
-
-def console(record):
-    return Path(record['log'] + '.console').read_text()
+    return root, carry_out(plan, root)
 
 
 @pytest.mark.parametrize('chain', ['kinds', 'drawn'])

@@ -5,15 +5,11 @@ As ``test_kill_and_resume.py``: a chain through every kind of file half written,
 at events drawn from a seeded generator. Each computes its own flow and then trains on it.
 """
 import json
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from kill_plan import carry_out, console
 from run_contents import differences, run_contents
-from shrink import REPO
 from small_video_run import small_video_config, write_config
 
 pytestmark = pytest.mark.slow
@@ -67,14 +63,7 @@ def outcome(uneven_video_root, tmp_path_factory):
         flow, arguments = str(root / f'{name}_flow'), [config, '--batch-size', '2', '--out']
         plan += [dict(tool='compute_flow', arguments=[*arguments, flow], work_dir=flow, kills=[*of_flow, None]),
                  dict(config=config, work_dir=str(root / name), kills=[*of_run, None])]
-    (root / 'plan.json').write_text(json.dumps(plan))
-    subprocess.run([sys.executable, str(REPO / 'tests/helpers/kill_driver.py'), str(root / 'plan.json'),
-                    str(root / 'outcome.json')], check=True, timeout=500, env=dict(os.environ, OMP_NUM_THREADS='1'))
-    return root, json.loads((root / 'outcome.json').read_text())
-
-
-def console(record):
-    return Path(record['log'] + '.console').read_text()
+    return root, carry_out(plan, root)
 
 
 @pytest.mark.parametrize('chain', ['kinds', 'drawn'])
