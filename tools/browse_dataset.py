@@ -15,7 +15,7 @@ import udatools  # noqa: E402, F401 - checks the environment before anything of 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line."""
-    from mmengine.config import DictAction
+    from udatools.engine.command_line import add_config_options
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of a config file')
     parser.add_argument('--domain', choices=('source', 'target', 'both'), default='both')
@@ -26,26 +26,27 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--work-dir', help='of the run whose labels are shown (default: work_dirs/<config name>)')
     parser.add_argument('--seed', type=int, help='overrides randomness.seed')
     parser.add_argument('--width', type=int, default=240, help='of a column, in pixels (default: 240)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    add_config_options(parser)
     return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draws and names the pictures."""
+    from udatools.engine.cli import build_config
+    from udatools.visualization.browse import browse, choose_stage
+    cfg = build_config(args.config, work_dir=args.work_dir, seed=args.seed, options=args.cfg_options)
+    stage = choose_stage(cfg, args.stage)
+    out = args.out or Path(cfg.work_dir) / f'browse_{stage.name}'
+    for path in browse(cfg, stage, out=out, work_dir=cfg.work_dir, domain=args.domain, count=args.count, start=args.start,
+                       width=args.width):
+        print(path)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status."""
     args = parse_args(argv)
-    from udatools.engine.cli import build_config, explain_error
-    from udatools.visualization.browse import browse, choose_stage
-    try:
-        cfg = build_config(args.config, work_dir=args.work_dir, seed=args.seed, options=args.cfg_options)
-        stage = choose_stage(cfg, args.stage)
-        out = args.out or Path(cfg.work_dir) / f'browse_{stage.name}'
-        written = browse(cfg, stage, out=out, work_dir=cfg.work_dir, domain=args.domain, count=args.count, start=args.start,
-                         width=args.width)
-    except Exception as error:
-        return explain_error(error)
-    for path in written:
-        print(path)
-    return 0
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args))
 
 
 if __name__ == '__main__':

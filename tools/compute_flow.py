@@ -11,7 +11,6 @@ files that are there and whole stay as they are. Several processes share the wor
 --check reads the files and says what warping by them leaves of the images, --reference how far they are from exact flow.
 """
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -25,6 +24,8 @@ SHOWN = 20  # problems
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line."""
     from mmengine.config import DictAction
+
+    from udatools.engine.command_line import add_config_options, parse_with_launcher
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', help='a training config, or the class of a video data set such as CamVidDomain')
     parser.add_argument('--domain', choices=('source', 'target', 'val'), default='target', help='of the config (default: target)')
@@ -45,11 +46,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--reference', metavar='DIR', help='folder of exact flow in the same layout: print end-point errors')
     parser.add_argument('--sample', type=int, metavar='N', help='look at N pairs, evenly spread, for --check and --reference')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers of --check and --reference there too')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    add_config_options(parser)
+    args = parse_with_launcher(parser, argv)
     if args.json and not (args.check or args.reference):
         parser.error('--json holds the numbers of --check and --reference; give one of them')
     return args
@@ -104,19 +102,8 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr, 130 stopped."""
     args = parse_args(argv)
-    from udatools.engine.cli import explain_error
-    from udatools.engine.runner.distributed import leave_distributed
-    try:
-        status = run(args)
-        leave_distributed()
-    except KeyboardInterrupt:
-        print('\nstopped; the same command goes on from here', file=sys.stderr)
-        leave_distributed(failed=True)
-        return 130
-    except Exception as error:
-        status = explain_error(error)
-        leave_distributed(failed=True)
-    return status
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args), stopped='stopped; the same command goes on from here')
 
 
 if __name__ == '__main__':

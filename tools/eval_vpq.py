@@ -41,22 +41,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status: 0 done, 1 refused with a reason on stderr."""
-    args = parse_args(argv)
-    from udatools.engine.cli import explain_error
+def run(args: argparse.Namespace) -> None:
+    """Scores and prints."""
     from udatools.evaluation.vpq import format_vpq_table
     from udatools.evaluation.vpq_files import report, score_files
     from udatools.utils.atomic import write_json_atomic
-    try:
-        result = score_files(args.gt, args.pred, protocol=args.protocol, semantic=args.semantic, classes=args.classes,
-                             gt_png=args.gt_png, pred_png=args.pred_png, clip_pattern=args.clip_pattern,
-                             windows=args.windows, nproc=args.nproc)
-        content = report(result)
-        if args.json:
-            write_json_atomic(args.json, content)
-    except Exception as error:
-        return explain_error(error)
+    result = score_files(args.gt, args.pred, protocol=args.protocol, semantic=args.semantic, classes=args.classes,
+                         gt_png=args.gt_png, pred_png=args.pred_png, clip_pattern=args.clip_pattern,
+                         windows=args.windows, nproc=args.nproc)
+    content = report(result)
+    if args.json:
+        write_json_atomic(args.json, content)
     title = (f'{result.name}, protocol {result.protocol.name}, {result.stats.clips} clips, {result.stats.frames} labelled '
              'frames, percent')
     print(format_vpq_table(result.stats, result.protocol.classes, title, result.name))
@@ -65,7 +60,13 @@ def main(argv: list[str] | None = None) -> int:
         print(', '.join(f'{kind}: {"n/a" if value is None else f"{value:.2f}"}' for kind, value in parts.items()))
     if result.extra:
         print(f'{result.extra} predicted frames are not labelled and were not read')
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 refused with a reason on stderr."""
+    args = parse_args(argv)
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args))
 
 
 if __name__ == '__main__':

@@ -84,14 +84,8 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 refused, failed or a damaged video, with a reason on stderr, 130 stopped."""
     args = parse_args(argv)
-    from udatools.engine.cli import explain_error
-    try:
-        return run(args)
-    except KeyboardInterrupt:
-        print('\nstopped; nothing half-written is left', file=sys.stderr)
-        return 130
-    except Exception as error:
-        return explain_error(error)
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args), stopped='stopped; nothing half-written is left')
 
 
 if __name__ == '__main__':

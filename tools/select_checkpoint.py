@@ -5,7 +5,6 @@ Prints the table; the run stays as it is. Train with ``--select`` to keep every 
 the chosen one.
 """
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -16,38 +15,34 @@ import udatools  # noqa: E402, F401 - checks the environment before anything of 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    from mmengine.config import DictAction
+    from udatools.engine.command_line import add_config_options, parse_with_launcher
     parser = argparse.ArgumentParser(description='Score the checkpoints that a run has kept of one stage')
     parser.add_argument('config', help='training config of the run, such as WORK_DIR/config.py')
     parser.add_argument('work_dir', help='its work directory')
     parser.add_argument('--criterion', required=True, help='entropy, consistency or density; target_miou looks at target labels')
     parser.add_argument('--stage', help='name of the stage (default: the last evaluated one)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_config_options(parser)
+    return parse_with_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Scores and prints."""
+    from mmengine.dist import is_main_process
+
+    from udatools.engine.cli import build_config, score_checkpoints
+    from udatools.evaluation.model_selection import format_selection
+    cfg = build_config(args.config, work_dir=args.work_dir, select=args.criterion, options=args.cfg_options,
+                       launcher=args.launcher)
+    selection = score_checkpoints(cfg, stage_name=args.stage)
+    if is_main_process():
+        print(format_selection(selection))
 
 
 def main() -> int:
-    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
+    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr, 130 stopped."""
     args = parse_args()
-    from udatools.engine.cli import build_config, explain_error, score_checkpoints
-    from udatools.engine.runner.distributed import leave_distributed
-    from udatools.evaluation.model_selection import format_selection
-    try:
-        cfg = build_config(args.config, work_dir=args.work_dir, select=args.criterion, options=args.cfg_options,
-                           launcher=args.launcher)
-        selection = score_checkpoints(cfg, stage_name=args.stage)
-        leave_distributed()
-    except Exception as error:
-        status = explain_error(error)
-        leave_distributed(failed=True)
-        return status
-    if int(os.environ.get('RANK', 0)) == 0:
-        print(format_selection(selection))
-    return 0
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args))
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@
 Takes an exported plain mmseg config as well as a training config with a stage's checkpoint.
 """
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -15,33 +14,27 @@ import udatools  # noqa: E402, F401 - checks the environment before anything of 
 
 def parse_args() -> argparse.Namespace:
     """Command line."""
-    from mmengine.config import DictAction
+    from udatools.engine.command_line import add_config_options, parse_with_launcher
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test set of its config')
     parser.add_argument('config', help='exported final/config.py, or a training config')
     parser.add_argument('checkpoint', nargs='+',
                         help='final/model.pth, or stages/*/iter_*.pth; of several the mean of their probabilities is tested')
     parser.add_argument('--work-dir', help='where the log and metrics.json go (default: beside the checkpoint, in test/)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_config_options(parser)
+    return parse_with_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Tests."""
+    from udatools.engine.cli import evaluate
+    evaluate(args.config, args.checkpoint, work_dir=args.work_dir, options=args.cfg_options, launcher=args.launcher)
 
 
 def main() -> int:
-    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
+    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr, 130 stopped."""
     args = parse_args()
-    from udatools.engine.cli import evaluate, explain_error
-    from udatools.engine.runner.distributed import leave_distributed
-    try:
-        evaluate(args.config, args.checkpoint, work_dir=args.work_dir, options=args.cfg_options, launcher=args.launcher)
-        leave_distributed()
-    except Exception as error:
-        status = explain_error(error)
-        leave_distributed(failed=True)
-        return status
-    return 0
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args))
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ from udatools.datasets.preparation import (
     rare_class_probabilities,
     summarise_records,
 )
-from udatools.datasets.preparation.prepare import Progress, map_pairs
+from udatools.datasets.preparation.prepare import map_pairs
 
 RAW = (0, 7, 8, 33, 34)
 TO_TRAIN = {0: 255, 7: 0, 8: 1, 33: 18, 34: 255}
@@ -288,33 +288,6 @@ def test_a_dead_worker_is_an_error_not_a_hang(trees):
     pairs = DomainPairs(GTA5Domain, trees.gta5(n=4)).pairs()
     with pytest.raises(RuntimeError, match='processes died.*--nproc'):
         list(map_pairs(lambda pair: os._exit(9), pairs, 2))
-
-
-def test_progress_on_a_terminal_and_in_a_file(capsys, monkeypatch):
-    class Stream:
-        def __init__(self, tty):
-            self.text, self.tty = '', tty
-
-        def isatty(self):
-            return self.tty
-
-        def write(self, text):
-            self.text += text
-
-        def flush(self):
-            pass
-
-    clock = iter(range(0, 1000, 3))
-    monkeypatch.setattr(time, 'perf_counter', lambda: next(clock))
-    terminal, file = Stream(True), Stream(False)
-    for stream in (terminal, file):
-        progress = Progress('data', 5, stream)
-        for done in range(1, 6):
-            progress.update(done, done // 4)
-        progress.close()
-    assert terminal.text.count('\n') == 0 and terminal.text.count('\r') == 7
-    assert '5/5' in terminal.text and '1 bad' in terminal.text
-    assert file.text.count('\n') == 1 and file.text.startswith('data  4/5') and '\r' not in file.text
 
 
 def test_image_folder_with_and_without_labels(trees, tmp_path):

@@ -184,7 +184,7 @@ def test_goes_on_where_it_was_stopped(video, tmp_path, tree, capsys):
     done = compute_flow(pairs, estimator, tmp_path / 'flow', batch_size=2)
     assert done[:2] == (10 - len(there), len(there)) and estimator.pairs == 10 - len(there)
     assert tree(tmp_path / 'flow') == tree(tmp_path / 'whole')
-    assert 'flow  10/10 pairs' in capsys.readouterr().out
+    assert 'flow  10/10 pairs' in capsys.readouterr().err
     assert compute_flow(pairs, Counting(fail_at=0), tmp_path / 'flow') == (0, 10, 0)
 
 

@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.runner import IterBasedTrainLoop  # noqa: E402
 
 import udatools  # noqa: E402, F401
-from udatools.engine.cli import build_config, explain_error  # noqa: E402
+from udatools.engine.cli import build_config  # noqa: E402
+from udatools.engine.command_line import explain_error  # noqa: E402
 from udatools.engine.runner import StagedRunner  # noqa: E402
 
 

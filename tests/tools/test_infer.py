@@ -60,7 +60,7 @@ def test_a_folder_a_pattern_and_files(infer, networks, tmp_path):
     assert infer(networks[0], folder, '--out', tmp_path / 'a', '--save', 'ids')[1].endswith('0 predicted, 3 were there\n')
     assert infer(networks[0], folder, '--out', tmp_path / 'a', '--save', 'ids', '--overwrite')[1].endswith(
         '3 predicted, 0 were there\n')
-    assert infer(networks[0], f'{folder}/[01].png', '--out', tmp_path / 'b')[1].startswith('infer  2/2 frames')
+    assert infer(networks[0], f'{folder}/[01].png', '--out', tmp_path / 'b')[2].startswith('infer  2/2 frames')
     assert infer(networks[0], folder / '2.png', folder / '0.png', '--out', tmp_path / 'c')[0] == 0
     assert files(tmp_path / 'c') == ['overlay/0.png', 'overlay/2.png', 'predictions.json']
 

@@ -34,7 +34,7 @@ METHODS = {
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line."""
-    from mmengine.config import DictAction
+    from udatools.engine.command_line import add_config_options
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config with a PseudoLabelHook in one of its stages')
     parser.add_argument('checkpoint', type=Path, help='weights of the model that labels: a checkpoint of a stage')
@@ -43,7 +43,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='default: all')
     parser.add_argument('--out', type=Path, help='keep the labels in OUT/<method>_<proportion> (default: they are not kept)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers there too')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 
@@ -128,23 +128,24 @@ def format_table(records: list[dict[str, Any]], methods: list[str], proportions:
     return '\n'.join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr."""
-    args = parse_args(argv)
+def run(args: argparse.Namespace) -> None:
+    """Compares and prints."""
     from mmengine.registry import init_default_scope
 
-    from udatools.engine.cli import explain_error
     from udatools.utils.atomic import write_json_atomic
     init_default_scope('mmseg')
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            records = compare(args, args.out or Path(scratch))
-        print(format_table(records, args.methods, args.proportions))
-        if args.json:
-            write_json_atomic(args.json, records)
-    except Exception as error:
-        return explain_error(error)
-    return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        records = compare(args, args.out or Path(scratch))
+    print(format_table(records, args.methods, args.proportions))
+    if args.json:
+        write_json_atomic(args.json, records)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr, 130 stopped."""
+    args = parse_args(argv)
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args))
 
 
 if __name__ == '__main__':

@@ -14,8 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without being installed
 
 from udatools.datasets.preparation.cli import parse_size  # noqa: E402
-from udatools.datasets.preparation.prepare import Progress, map_pairs  # noqa: E402
+from udatools.datasets.preparation.prepare import map_pairs  # noqa: E402
 from udatools.datasets.preparation.video import ABOUT, FORMATS, VideoRecord, VideoSettings, check_video, unpack_video  # noqa: E402
+from udatools.utils.progress import Progress  # noqa: E402
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,22 +36,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def process(path: Path, *, settings: VideoSettings, out: Path | None, alone: bool) -> VideoRecord:
     """Unpacks a video, or checks it where there is no folder to write to; errors become problems of the record."""
-    progress = Progress(path.name, 0) if alone else None
-
-    def show(done: int) -> None:
-        if progress is not None:
-            progress.total = max(progress.total, done)
-            progress.update(done, 0)
-
-    try:
-        if out is None:
-            return check_video(path, settings, show)
-        return unpack_video(path, out / path.stem, settings, show)
-    except (OSError, ValueError, RuntimeError) as error:
-        return VideoRecord(str(path), problems=[str(error)])
-    finally:
-        if progress is not None:
-            progress.close()
+    with Progress(path.name, None, 'frames', shown=alone) as progress:
+        try:
+            if out is None:
+                return check_video(path, settings, progress.update)
+            return unpack_video(path, out / path.stem, settings, progress.update)
+        except (OSError, ValueError, RuntimeError) as error:
+            return VideoRecord(str(path), problems=[str(error)])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -55,24 +55,25 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Returns the exit status: 0 done, 1 refused with a reason on stderr."""
-    args = parse_args()
-    from udatools.engine.cli import explain_error
+def run(args: argparse.Namespace) -> None:
+    """Converts, and says what to do with the result."""
     from udatools.engine.model_converters import convert_checkpoint
-    try:
-        done = convert_checkpoint(
-            args.source, args.folder, bases=REPO / 'configs' / '_base_', layout=args.layout, classes=args.classes,
-            protocols=args.protocols, branches=args.branches, preprocessing=args.preprocessing, rename=args.rename,
-            dataset=args.dataset, options=args.cfg_options, backbone_only=args.backbone_only, force=args.force)
-    except Exception as error:
-        return explain_error(error)
+    done = convert_checkpoint(
+        args.source, args.folder, bases=REPO / 'configs' / '_base_', layout=args.layout, classes=args.classes,
+        protocols=args.protocols, branches=args.branches, preprocessing=args.preprocessing, rename=args.rename,
+        dataset=args.dataset, options=args.cfg_options, backbone_only=args.backbone_only, force=args.force)
     print(f'{done.checkpoint}: layout {done.layout}, {done.parameters / 1e6:.2f} M parameters, branches: {done.branches}')
     if done.config is None:
         print(f'Use it as a backbone: --cfg-options segmentor.backbone.weights={done.checkpoint}')
     else:
         print(f'Evaluate it: python tools/test.py {done.config} {done.checkpoint}')
-    return 0
+
+
+def main() -> int:
+    """Returns the exit status: 0 done, 1 refused with a reason on stderr."""
+    args = parse_args()
+    from udatools.engine.command_line import run_tool
+    return run_tool(lambda: run(args))
 
 
 if __name__ == '__main__':

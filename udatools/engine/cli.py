@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command-line tools share: the config of a run, its dry run, and errors as one readable paragraph."""
-import re
+"""What the command-line tools do with a config: build it, look at it before a run, test and score what a run left."""
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,28 +11,19 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
-from udatools.active.annotators import AnswersPending
-from udatools.active.annotators.human import describe_waiting, resume_command
-from udatools.active.ledger import LedgerError
-from udatools.compat import CompatError
 from udatools.datasets.rare_class_sampling import RareClassSampling
 from udatools.datasets.uda_dataset import check_same_classes
+from udatools.engine.command_line import message_of
 from udatools.engine.results import nest_metrics
 from udatools.engine.runner import StagedRunner, StageRunner
 from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
 from udatools.engine.runner.distributed import cpu_model_wrapper, init_distributed
-from udatools.engine.runner.journal import Journal, JournalError, WorkDirInUseError
+from udatools.engine.runner.journal import Journal, JournalError
 from udatools.engine.runner.selection import CheckpointSelection
 from udatools.engine.runner.stages import expand_stages, fill_placeholders, merge_stage_config, resolve_references
 from udatools.evaluation.model_selection import ORACLE_NOTE
-from udatools.models.backbones.weights import WeightsUnavailableError
 from udatools.registry import DATASETS, MODELS
 from udatools.utils.atomic import write_json_atomic
-
-# Errors whose message is written for the user; others are where udatools itself raises them (see `_is_explained`).
-EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, LedgerError, OSError)
-_PACKAGE = Path(__file__).resolve().parents[1]
-_WORKER_FRAME = re.compile(r'  File "(.+)", line \d+, in .+\n\s+(.*)')
 
 
 def build_config(path: str, *, work_dir: str | None = None, resume: str | None = None, amp: str | None = None,
@@ -229,7 +218,7 @@ def dry_run(cfg: Config) -> int:
                 print(f'rare-class sampling: {len(RareClassSampling(built, **rare_classes).images)} classes, counts in '
                       f'{rare_classes["statistics"]}')
         except (OSError, ValueError, KeyError) as error:
-            problems.append(f'{name}: {_message(error)}')
+            problems.append(f'{name}: {message_of(error)}')
     try:
         if {'source', 'target'} <= metainfo.keys():
             check_same_classes(metainfo['source'], metainfo['target'])
@@ -243,46 +232,3 @@ def dry_run(cfg: Config) -> int:
 def _one_line(about: dict[str, Any]) -> str:
     return (f'{about["images"]} images, {about["type"]} in {about["data_root"]} ({about["split"]}), '
             f'{about["num_classes"]} classes ({about["classes"]}), labels: {about["labels"]}')
-
-
-def explain_error(error: Exception) -> int:
-    """Prints an error to stderr, with a traceback unless its message was written for the user; returns 1."""
-    if not _is_explained(error):
-        traceback.print_exception(error)
-    print(f'error: {_message(error)}', file=sys.stderr)
-    return 1
-
-
-def explain_waiting(pending: AnswersPending, argv: Sequence[str], launcher: str = 'none') -> int:
-    """Prints on rank 0 what a run waits for and how to go on; returns 0, since nothing went wrong.
-
-    Args:
-        pending (AnswersPending): what is open.
-        argv (Sequence[str]): the command line, ``sys.argv``.
-        launcher (str): of mmengine; the command of several ranks is the launcher's, not this process's.
-    """
-    if is_main_process():
-        print(describe_waiting(pending, resume_command(argv) if launcher == 'none' else ()), flush=True)
-    return 0
-
-
-def _is_explained(error: BaseException) -> bool:
-    """Whether a ``raise`` statement of this package made the error; what a library raises keeps its traceback."""
-    if isinstance(error, EXPLAINED):
-        return True
-    if 'Original Traceback' in str(error):  # of a loader worker, as text
-        frames = _WORKER_FRAME.findall(str(error))
-    else:
-        frames = [(frame.filename, frame.line or '') for frame in traceback.extract_tb(error.__traceback__)]
-    if not frames:
-        return False
-    file, line = frames[-1]
-    return line.startswith('raise ') and Path(file).resolve().is_relative_to(_PACKAGE)
-
-
-def _message(error: BaseException) -> str:
-    """The text of an error: without the quotes of a KeyError, without the traceback of a loader worker."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if 'Original Traceback' in text:
-        text = text.rpartition(f'{type(error).__name__}: ')[2].strip()
-    return text

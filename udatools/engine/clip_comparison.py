@@ -6,6 +6,7 @@ Pseudo-labels are those that training would generate of this clip, were it the f
 frames, so the clip is gone through twice; the first pass leaves counts alone, and both hold three frames.
 """
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from udatools.engine.frame_predictor import FramePredictor, train_ids
 from udatools.engine.frames import Frame, FrameInput
-from udatools.engine.resumable import Progress
 from udatools.models.flow import FlowEstimator
 from udatools.models.label_refinement import TemporalConsensus
 from udatools.models.segmentors import DomainBatch, UDABatch, UDADataPreprocessor
@@ -23,6 +23,7 @@ from udatools.ops.histograms import winning_prediction
 from udatools.pseudo_labels import AggregatedPredictor, ClipAdaptivePolicy, FramePosition, clip_statistics
 from udatools.registry import FLOW_ESTIMATORS
 from udatools.utils.atomic import write_png_atomic
+from udatools.utils.progress import Progress
 from udatools.visualization.video_panels import ComparisonPicture
 from udatools.visualization.video_writer import VideoWriter
 
@@ -166,7 +167,6 @@ class ClipComparison:
 
     def measure(self) -> None:
         """First pass: ``theta``, the thresholds, float64 (C,); and ``largest_px``, the length of flow to draw in full colour."""
-        progress = Progress('thresholds', len(self.frames), 'frames')
         lengths: list[float] = []
 
         def numbers() -> Iterator[int]:
@@ -175,10 +175,11 @@ class ClipComparison:
                 flow, known = self._flow_back(number)  # the frame is counted by now, and its flow remembered
                 if known.any():
                     lengths.append(float(np.quantile(flow.norm(dim=0)[known].cpu().numpy(), 0.99)))
-                progress.step(number + 1)
+                progress.update(number + 1)
 
         classes = len(self.adapted.classes)
-        histogram = clip_statistics(self.predictor, numbers(), self.policy, classes)
+        with Progress('thresholds', len(self.frames), 'frames') as progress:
+            histogram = clip_statistics(self.predictor, numbers(), self.policy, classes)
         self.theta = self.policy.step(self.policy.initial_thresholds(classes), histogram)
         self.largest_px = max([1.0, float(np.median(lengths))] if lengths else [1.0])  # the median leaves cuts out
 
@@ -258,11 +259,12 @@ def write_comparison(comparison: ClipComparison, out: Path, *, stills: Sequence[
     paths = {number: video.with_name(f'{video.stem}_{number:06d}.png') for number in sorted(set(stills))}
     if not overwrite and (there := [str(path) for path in (video, *paths.values()) if path.exists()]):
         raise ValueError(f'{", ".join(there)} exists already; choose another --out, or add --overwrite')
-    with VideoWriter(video, fps or frames.fps or 10.0) as writer:  # before the first pass: can it be written at all?
+    with ExitStack() as stack:
+        writer = stack.enter_context(VideoWriter(video, fps or frames.fps or 10.0))  # before the first pass: can it be written?
         comparison.measure()
         picture = ComparisonPicture(comparison.adapted.classes, comparison.adapted.palette, columns=columns,
                                     panel_width=panel_width, largest_px=comparison.largest_px)
-        progress, kept, refined = Progress('compare', len(frames), 'frames'), 0.0, 0.0
+        progress, kept, refined = stack.enter_context(Progress('compare', len(frames), 'frames')), 0.0, 0.0
         for number, frame in enumerate(comparison.compare()):
             shown = picture.draw(frame.image[..., ::-1], source=frame.source, adapted=frame.adapted, flow=frame.flow,
                                  known=frame.known, label=frame.label, refined=frame.refined)
@@ -271,5 +273,5 @@ def write_comparison(comparison: ClipComparison, out: Path, *, stills: Sequence[
                 write_png_atomic(paths[number], shown[..., ::-1])
             kept += float((frame.label != 255).mean())
             refined += float((frame.refined != 255).mean())
-            progress.step(number + 1)
+            progress.update(number + 1)
     return WrittenComparison(video, list(paths.values()), kept / len(frames), refined / len(frames))

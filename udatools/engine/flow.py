@@ -27,13 +27,14 @@ from torch import Tensor
 from udatools.datasets.clips import FrameIndex
 from udatools.datasets.domain_dataset import DomainDataset
 from udatools.datasets.flow_io import flow_path, write_flow
-from udatools.engine.resumable import Progress, claim_folder
+from udatools.engine.resumable import claim_folder
 from udatools.engine.runner.distributed import on_main
 from udatools.engine.runner.journal import WorkDirLock
 from udatools.engine.runner.stages import expand_stages, merge_stage_config
 from udatools.models.flow import FlowEstimator
 from udatools.registry import DATASETS
 from udatools.utils.png import read_image
+from udatools.utils.progress import Progress
 
 SETTINGS = 'flow.json'
 PRECISIONS = (64, 32, 16, 8, 4)  # steps a pixel; KITTI PNG holds 64
@@ -245,10 +246,10 @@ def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str |
     out = Path(out)
     own = share(pairs)
     load = lru_cache(maxsize=16)(load_image)
-    progress = Progress('flow', len(own), 'pairs')
     reused = computed = stored = 0
     pending: list[Future[int]] = []
-    with ThreadPoolExecutor(2) as writers:  # a PNG takes as long as its flow
+    # Writers: a PNG takes as long as its flow.
+    with Progress('flow', len(own), 'pairs') as progress, ThreadPoolExecutor(2) as writers:
         for batch in _batches(own, out, batch_size):
             reused += len(batch.reused)
             if batch.pairs:
@@ -260,7 +261,7 @@ def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str |
                 pending = [writers.submit(_write, flow_path(out, pair.key, pair.offset), *content)
                            for pair, content in zip(batch.pairs, zip(rounded, known.cpu().numpy()))]
                 computed += len(batch.pairs)
-            progress.step(reused + computed)
+            progress.update(reused + computed)
         stored += sum(future.result() for future in pending)
     return ComputedFlow(*_sum_over_ranks(computed, reused, stored))
 

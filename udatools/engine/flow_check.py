@@ -16,9 +16,9 @@ from torch import Tensor
 from udatools.datasets.flow_io import SUFFIXES, flow_path, read_flow
 from udatools.evaluation.flow import EndPointError, PhotometricError
 from udatools.ops.warp import warp
+from udatools.utils.progress import Progress
 
 from .flow import FlowPair, load_image, share
-from .resumable import Progress
 
 
 class _Scores:
@@ -82,20 +82,20 @@ def check_flow(pairs: Sequence[FlowPair], root: str | os.PathLike[str], *, refer
         pairs = [pairs[i] for i in sorted({round(i) for i in np.linspace(0, len(pairs) - 1, min(sample, len(pairs)))})]
     own = share(pairs)
     load = lru_cache(maxsize=16)(load_image)
-    progress = Progress('checked', len(own), 'pairs')
     scores: dict[int, _Scores] = {}
     problems, exact_pairs = [], 0
-    for done, pair in enumerate(own, 1):
-        try:
-            image, other = (load(path)[None].float() / 255 for path in (pair.image, pair.reference))
-            flow, known = _read(_find(root, pair), tuple(image.shape[2:]))
-            exact = None
-            if reference is not None and _find(reference, pair).exists():
-                exact, exact_pairs = _read(_find(reference, pair), tuple(image.shape[2:])), exact_pairs + 1
-            scores.setdefault(pair.offset, _Scores()).add(image, other, flow, known, exact)
-        except (OSError, ValueError) as error:
-            problems.append(str(error))
-        progress.step(done)
+    with Progress('checked', len(own), 'pairs') as progress:
+        for done, pair in enumerate(own, 1):
+            try:
+                image, other = (load(path)[None].float() / 255 for path in (pair.image, pair.reference))
+                flow, known = _read(_find(root, pair), tuple(image.shape[2:]))
+                exact = None
+                if reference is not None and _find(reference, pair).exists():
+                    exact, exact_pairs = _read(_find(reference, pair), tuple(image.shape[2:])), exact_pairs + 1
+                scores.setdefault(pair.offset, _Scores()).add(image, other, flow, known, exact)
+            except (OSError, ValueError) as error:
+                problems.append(str(error))
+            progress.update(done)
     gathered = all_gather_object((scores, problems, exact_pairs))
     if reference is not None and pairs and not sum(part[2] for part in gathered):
         raise FileNotFoundError(f'{reference} holds the flow of none of {len(pairs)} pairs; expected files such as '

@@ -14,9 +14,10 @@ import numpy as np
 
 from udatools.engine.frame_predictor import FramePredictor
 from udatools.engine.frames import Frame, FrameInput
-from udatools.engine.resumable import Progress, claim_folder
+from udatools.engine.resumable import claim_folder
 from udatools.ops.histograms import WinningPrediction
 from udatools.utils.atomic import write_png_atomic
+from udatools.utils.progress import Progress
 from udatools.visualization import panels
 from udatools.visualization.video_writer import VideoWriter
 
@@ -71,8 +72,9 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
     def lacking(name: str) -> list[str]:
         return [kind for kind in kinds if not done(_file(out, kind, name), name)]
 
-    progress, predicted, pending = Progress('infer', len(frames), 'frames'), 0, []
+    predicted, pending = 0, []
     with ExitStack() as stack:
+        progress = stack.enter_context(Progress('infer', len(frames), 'frames'))
         writer = None
         if video and not done(video, frames.names[0]):
             writer = stack.enter_context(VideoWriter(video, frames.fps or 0.0))
@@ -86,7 +88,7 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
                 for frame, winner in zip(batch, winners):
                     writer.write(draw_overlay(frame.image, winner.label, predictor.palette)[..., ::-1])
             predicted += len(batch)
-            progress.step(predicted)
+            progress.update(predicted)
         _finish(pending)
     return WrittenPredictions(predicted, len(frames) - predicted)
 

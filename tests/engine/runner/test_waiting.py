@@ -89,7 +89,7 @@ def test_callers_of_the_runner_get_what_is_waited_for(waiting):
 
 
 def test_the_launcher_of_several_ranks_is_not_guessed(waiting, capsys):
-    from udatools.engine.cli import explain_waiting
+    from udatools.engine.command_line import explain_waiting
     pending = AnswersPending(waiting[1] / 'requests' / 'round_1', 5, 9, 1)
     assert explain_waiting(pending, ['tools/train.py', 'cfg.py', '--launcher', 'pytorch'], 'pytorch') == 0
     assert 'the command that started the run, with --resume' in capsys.readouterr().out

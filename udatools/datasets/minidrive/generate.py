@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from udatools.utils.atomic import write_json_atomic
+from udatools.utils.progress import Progress
 
 from .render import render_still
 from .writers import FORMATS, write_atomic
@@ -64,14 +63,13 @@ def generate_minidrive(root: str | os.PathLike[str], *, size: tuple[int, int] = 
     if work or not set(formats) <= set(written):
         names = sorted(set(written) | set(formats))
         write_json_atomic(root / FINGERPRINT, dict(wanted, formats=names))
-    start = time.monotonic()
-    for done, (domain, split, index) in enumerate(work, 1):
-        item = render_still(domain, index, split, seed, size)
-        for name in _missing(root, formats, domain, split, index):
-            for path, data in FORMATS[name].encode(item, split, index).items():
-                write_atomic(root / name / path, data)
-        if progress:
-            show_progress('stills', done, len(work), time.monotonic() - start)
+    with Progress('MiniDrive', len(work), 'stills', shown=progress) as shown:
+        for done, (domain, split, index) in enumerate(work, 1):
+            item = render_still(domain, index, split, seed, size)
+            for name in _missing(root, formats, domain, split, index):
+                for path, data in FORMATS[name].encode(item, split, index).items():
+                    write_atomic(root / name / path, data)
+            shown.update(done)
     return root
 
 
@@ -127,16 +125,3 @@ def prepare_root(stored_path: Path, wanted: dict[str, object], formats: Sequence
             raise FileExistsError(f'{root / name} exists and was not made by MiniDrive (no record in {stored_path}); '
                                   'choose another root')
     return written
-
-
-def show_progress(what: str, done: int, total: int, seconds: float) -> None:
-    """Count on the error stream: a line that is rewritten on a terminal, else four lines in all."""
-    interactive = sys.stderr.isatty()
-    step = 1 if interactive else max(1, total // 4)
-    if done % step and done != total:
-        return
-    left = seconds / done * (total - done)
-    text = f'MiniDrive: {done}/{total} {what}, {seconds:.0f} s, {left:.0f} s left'
-    end = '\n' if done == total or not interactive else ''
-    sys.stderr.write(('\r' if interactive else '') + text + end)
-    sys.stderr.flush()

@@ -7,7 +7,6 @@ Resumable by frame and idempotent, as the stills; whatever the number of process
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +15,10 @@ from pathlib import Path
 from udatools.datasets.flow_io import flow_path, write_flow
 from udatools.datasets.preparation.prepare import map_pairs
 from udatools.utils.atomic import write_json_atomic
+from udatools.utils.progress import Progress
 
 from .clip import Clip
-from .generate import prepare_root, show_progress
+from .generate import prepare_root
 from .video_layouts import CITYSCAPES_VPS, LABEL_EVERY, VIPER, Encoder, VideoLayout, write_annotations
 from .writers import write_atomic
 
@@ -83,10 +83,9 @@ def generate_minidrive_video(root: str | os.PathLike[str], *, size: tuple[int, i
     for split, count in (('train', target_clips), ('val', val_clips)):
         jobs += [_Job(CITYSCAPES_VPS.folder, split, index, target_frames) for index in range(count)]
     work = [job for job in jobs if any(_missing(root, job))]
-    start = time.monotonic()
-    for done, _ in enumerate(map_pairs(partial(_write_clip, root=root, size=size, seed=seed), work, nproc, chunk=1), 1):
-        if progress:
-            show_progress('clips', done, len(work), time.monotonic() - start)
+    with Progress('MiniDrive', len(work), 'clips', shown=progress) as shown:
+        for done, _ in enumerate(map_pairs(partial(_write_clip, root=root, size=size, seed=seed), work, nproc, chunk=1), 1):
+            shown.update(done)
     folder = root / CITYSCAPES_VPS.folder
     for split, count in (('train', target_clips), ('val', val_clips)):
         if count and (work or not (folder / f'panoptic_gt_{split}_city_vps.json').is_file()):

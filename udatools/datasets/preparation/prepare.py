@@ -13,12 +13,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
 from udatools.engine.runner.journal import WorkDirLock
 from udatools.utils.atomic import write_json_atomic
+from udatools.utils.progress import Progress
 
 from .journal import PairJournal
 from .statistics import ClassStatistics
@@ -26,41 +27,6 @@ from .verify import PairRecord, PairSource, summarise_records, verify_pair
 
 REPORT, STATISTICS, JOURNAL = 'report.json', 'class_statistics.json', 'journal.jsonl'
 CHUNK = 16  # pairs that a process takes at a time; as many are done again after a kill
-
-
-class Progress:
-    """One line on the console that counts: rewritten on a terminal, else a new one every ``SECONDS``.
-
-    Args:
-        title (str): What is counted.
-        total (int): How many there are.
-        stream (TextIO, optional): Default: standard error.
-    """
-    SECONDS = 10.0
-
-    def __init__(self, title: str, total: int, stream: TextIO | None = None) -> None:
-        self.title, self.total = title, total
-        self.stream = stream or sys.stderr
-        self._live = self.stream.isatty()
-        self._start = time.perf_counter()
-        self._shown = self._start if not self._live else 0.0
-
-    def update(self, done: int, bad: int) -> None:
-        """Shows the count, if it is time to."""
-        now = time.perf_counter()
-        if now - self._shown < (0.2 if self._live else self.SECONDS):
-            return
-        self._shown = now
-        pace = done / max(now - self._start, 1e-9)
-        left = (self.total - done) / max(pace, 1e-9)
-        text = (f'{self.title}  {done}/{self.total}  {pace:.1f} a second, {int(left) // 60}:{int(left) % 60:02d} left, '
-                f'{bad} bad')
-        print(f'\r{text:<78}' if self._live else text, end='' if self._live else '\n', file=self.stream, flush=True)
-
-    def close(self) -> None:
-        """Clears the rewritten line."""
-        if self._live:
-            print(f'\r{"":<78}\r', end='', file=self.stream, flush=True)
 
 
 _work: Callable[[Any], Any] | None = None
@@ -130,14 +96,13 @@ def check_source(source: PairSource, *, nproc: int = 1, title: str = 'verify') -
         list[PairRecord]: In key order.
     """
     pairs = source.pairs()
-    progress = Progress(title, len(pairs))
     records: list[PairRecord] = []
     bad = 0
-    for record in map_pairs(partial(verify_pair, source=source), pairs, nproc):
-        records.append(record)
-        bad += not record.good
-        progress.update(len(records), bad)
-    progress.close()
+    with Progress(title, len(pairs), 'pairs') as progress:
+        for record in map_pairs(partial(verify_pair, source=source), pairs, nproc):
+            records.append(record)
+            bad += not record.good
+            progress.update(len(records), f'{bad} bad')
     return records
 
 
@@ -172,17 +137,16 @@ def prepare_source(source: PairSource, folder: Path, *, nproc: int = 1, title: s
                 known = journal.find(pair, stamps[key])
                 if known is not None and (not known.good or source.converted(pair)):
                     records[key] = known
-            progress = Progress(title, len(pairs) - len(records))
             todo = [pair for key, pair in pairs.items() if key not in records]
             if records and todo:
                 print(f'{title}: {len(records)} of {len(pairs)} pairs are done already, going on', file=sys.stderr)
-            bad = done = 0
-            for record in map_pairs(partial(verify_pair, source=source, convert=True), todo, nproc):
-                journal.add(record, stamps[record.key])
-                records[record.key] = record
-                done, bad = done + 1, bad + (not record.good)
-                progress.update(done, bad)
-            progress.close()
+            bad = 0
+            with Progress(title, len(todo), 'pairs') as progress:
+                for done, record in enumerate(map_pairs(partial(verify_pair, source=source, convert=True), todo, nproc), 1):
+                    journal.add(record, stamps[record.key])
+                    records[record.key] = record
+                    bad += not record.good
+                    progress.update(done, f'{bad} bad')
         ordered = [records[key] for key in sorted(records)]
         _write_outputs(source, folder, ordered, labelled=any(pair.label is not None for pair in pairs.values()))
     return ordered
