@@ -68,7 +68,8 @@ def minidrive_video_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp('minidrive_video')
     return generate_minidrive_video(
-        root, size=(64, 32), source_clips=2, source_frames=2, target_clips=1, val_clips=1, target_frames=6, progress=False)
+        root, size=(64, 32), source_clips=2, source_frames=2, target_clips=1, target_frames=6, val_clips=1, val_frames=6,
+        progress=False)
 
 
 @pytest.fixture(scope='session')
@@ -81,7 +82,8 @@ def uneven_video_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp('uneven_video')
     generate_minidrive_video(
-        root, size=(64, 32), source_clips=2, source_frames=2, target_clips=3, val_clips=3, target_frames=10, progress=False)
+        root, size=(64, 32), source_clips=2, source_frames=2, target_clips=3, target_frames=10, val_clips=3, val_frames=10,
+        progress=False)
     frames = sorted((root / 'cityscapes_vps' / 'train' / 'img').iterdir())
     for path in (frames[4], *frames[16:20], *frames[21:]):
         path.unlink()

@@ -112,10 +112,11 @@ def test_by_hand():
     assert aggregate(prob, []) is prob
 
 
-def test_each_frame_goes_through_the_network_once(tmp_path, predictor, frames, flow_root):
+def test_each_frame_is_predicted_once(tmp_path, predictor, frames, flow_root):
     aggregated, store = build(predictor, frames, flow_root), PseudoLabelStore(tmp_path / 'out')
     generate_pseudo_labels(aggregated, frames.keys, ClipAdaptivePolicy(), store, 4, clips=CLIPS)
     assert sorted(predictor.inferred) == list(range(7))
+    assert sorted(predictor.expanded) == list(range(7))  # and is brought to native resolution once
 
 
 def test_distant_neighbours_are_kept_until_they_are_needed(predictor, frames, keys):

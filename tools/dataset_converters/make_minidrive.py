@@ -122,8 +122,8 @@ def make_video(args: argparse.Namespace) -> dict[str, list[np.ndarray]]:
     """Write clips; returns their label maps for statistics."""
     root = generate_minidrive_video(args.root, size=args.size, seed=args.seed, source_clips=args.source_clips,
                                     source_frames=args.source_frames, target_clips=args.target_clips,
-                                    val_clips=args.val_clips, target_frames=args.target_frames, nproc=args.nproc,
-                                    overwrite=args.overwrite)
+                                    target_frames=args.target_frames, val_clips=args.val_clips, val_frames=args.val_frames,
+                                    nproc=args.nproc, overwrite=args.overwrite)
     return video_labels(root) if args.stats else {}
 
 
@@ -131,7 +131,7 @@ def write_sheets(args: argparse.Namespace) -> None:
     """Write the pictures of ``--sheet``."""
     args.sheet.mkdir(parents=True, exist_ok=True)
     if args.video:
-        cv2.imwrite(str(args.sheet / 'minidrive_video.png'), video_sheet(args.seed, args.size, args.target_frames))
+        cv2.imwrite(str(args.sheet / 'minidrive_video.png'), video_sheet(args.seed, args.size, args.val_frames))
         return
     for domain in ('sim', 'real'):
         cv2.imwrite(str(args.sheet / f'minidrive_{domain}.png'), contact_sheet(domain, args.seed, args.size))
@@ -157,9 +157,10 @@ def make_parser() -> argparse.ArgumentParser:
     video = parser.add_argument_group('clips, with --video')
     video.add_argument('--source-clips', type=int, default=120, help='clips of the simulated domain')
     video.add_argument('--source-frames', type=int, default=4, help='frames of each, all labelled')
-    video.add_argument('--target-clips', type=int, default=24, help='training clips of the real domain')
+    video.add_argument('--target-clips', type=int, default=80, help='training clips of the real domain')
+    video.add_argument('--target-frames', type=int, default=10, help='frames of each, every fifth labelled')
     video.add_argument('--val-clips', type=int, default=18, help='validation clips of the real domain')
-    video.add_argument('--target-frames', type=int, default=30, help='frames of each, every fifth labelled')
+    video.add_argument('--val-frames', type=int, default=30, help='frames of each, every fifth labelled')
     video.add_argument('--nproc', type=int, default=1, metavar='N', help='processes; the result is the same for any number')
     return parser
 

@@ -94,6 +94,7 @@ class AggregatedPredictor:
         self.flow = FLOW_ESTIMATORS.build(dict(flow))
         self._index = {position: index for index, position in enumerate(self.positions)}
         self._kept: dict[int, Any] = {}
+        self._native: dict[int, tuple[Tensor, Tensor]] = {}
 
     def neighbours(self, index: int) -> list[tuple[int, int]]:
         """Position and offset of the neighbours that exist."""
@@ -135,22 +136,27 @@ class AggregatedPredictor:
         Raises:
             FileNotFoundError, ValueError: for flow that is missing, damaged or of another size; for frames of two sizes.
         """
-        prob = self.predictor.expand(compact.own)
-        image, key = self._image(compact.frame, prob), self.images.keys[compact.frame]
+        window = {compact.frame, *(position for position, _, _ in compact.neighbours)}
+        self._native = {position: frame for position, frame in self._native.items() if position in window}
+        prob, image = self._frame(compact.frame, compact.own)
+        key = self.images.keys[compact.frame]
         warped = []
         for position, offset, answer in compact.neighbours:
-            reference = self._image(position, prob)
+            other, reference = self._frame(position, answer)
             if image.shape != reference.shape:
                 sizes = ', '.join(f'{name} is {shown.shape[3]}x{shown.shape[2]}'
                                   for name, shown in ((key, image), (self.images.keys[position], reference)))
                 raise ValueError(f'the frames of a clip differ in size: {sizes} (width x height); bring them to one size, or '
                                  'give them different clips')
             flow, known = self.flow.between(image, reference, [(key, offset)])
-            moved, inside = warp(torch.cat([self.predictor.expand(answer)[None], reference.to(prob.dtype) / 255], 1), flow)
+            moved, inside = warp(torch.cat([other[None], reference.to(prob.dtype) / 255], 1), flow)
             visible = photometric_visibility(image.to(prob.dtype) / 255, moved[:, len(prob):], self.alpha, self.threshold)
             warped.append((moved[0, :len(prob)], (visible & inside & known)[0]))
         return aggregate(prob, warped)
 
-    def _image(self, index: int, like: Tensor) -> Tensor:
-        """uint8, (1, 3, H, W), beside a prediction."""
-        return self.images.native_image(index).to(like.device)[None]
+    def _frame(self, position: int, answer: Any) -> tuple[Tensor, Tensor]:
+        """Probabilities (C, H, W) and image, uint8 (1, 3, H, W), of a frame; of the last window they are at hand."""
+        if position not in self._native:
+            prob = self.predictor.expand(answer)
+            self._native[position] = prob, self.images.native_image(position).to(prob.device)[None]
+        return self._native[position]

@@ -17,8 +17,10 @@ from udatools.datasets.minidrive import Clip, generate_minidrive, generate_minid
 from udatools.datasets.minidrive.taxonomy import CLASSES, THINGS
 from udatools.utils.png import read_png
 
-SMALL = dict(size=(96, 48), source_clips=2, source_frames=3, target_clips=1, val_clips=2, target_frames=11, progress=False)
-TINY = dict(size=(48, 32), source_clips=2, source_frames=2, target_clips=1, val_clips=1, target_frames=5, progress=False)
+SMALL = dict(size=(96, 48), source_clips=2, source_frames=3, target_clips=1, target_frames=11, val_clips=2, val_frames=11,
+             progress=False)
+TINY = dict(size=(48, 32), source_clips=2, source_frames=2, target_clips=1, target_frames=5, val_clips=1, val_frames=5,
+            progress=False)
 STEM = '0002_0021_foxhollow_000001_000009'  # the tenth frame of the second validation clip
 
 
@@ -212,16 +214,18 @@ def test_foreign_data_is_never_touched(tmp_path):
     assert snapshot(tmp_path) == {'flow/mine.flo': b'mine'}
 
 
-@pytest.mark.parametrize('arguments', [dict(target_frames=4), dict(source_frames=1), dict(val_clips=-1), dict(nproc=0)])
+@pytest.mark.parametrize('arguments', [dict(target_frames=4), dict(val_frames=4), dict(source_frames=1), dict(val_clips=-1),
+                                       dict(nproc=0)])
 def test_bad_numbers_are_named(tmp_path, arguments):
-    with pytest.raises(ValueError, match='target_frames >= 5 and nproc >= 1, got'):
+    with pytest.raises(ValueError, match='target_frames and val_frames >= 5 and nproc >= 1, got'):
         generate_minidrive_video(tmp_path, **{**TINY, **arguments})
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command_line(tmp_path, whole, monkeypatch, capsys, repo_root):
     arguments = ['--video', '--root', str(tmp_path / 'data'), '--sheet', str(tmp_path / 'sheet'), '--size', '48x32',
-                 '--source-clips', '2', '--source-frames', '2', '--target-clips', '1', '--val-clips', '1', '--target-frames', '5']
+                 '--source-clips', '2', '--source-frames', '2', '--target-clips', '1', '--target-frames', '5',
+                 '--val-clips', '1', '--val-frames', '5']
     monkeypatch.setattr(sys, 'argv', ['make_minidrive.py', *arguments])
     runpy.run_path(str(repo_root / 'tools/dataset_converters/make_minidrive.py'), run_name='__main__')
     printed = capsys.readouterr().out

@@ -41,9 +41,9 @@ class _Job:
 
 
 def generate_minidrive_video(root: str | os.PathLike[str], *, size: tuple[int, int] = (256, 128), seed: int = 0,
-                             source_clips: int = 120, source_frames: int = 4, target_clips: int = 24,
-                             val_clips: int = 18, target_frames: int = 30, nproc: int = 1, overwrite: bool = False,
-                             progress: bool = True) -> Path:
+                             source_clips: int = 120, source_frames: int = 4, target_clips: int = 80,
+                             target_frames: int = 10, val_clips: int = 18, val_frames: int = 30, nproc: int = 1,
+                             overwrite: bool = False, progress: bool = True) -> Path:
     """Generate the clips of MiniDrive as ``root/viper``, ``root/cityscapes_vps`` and ``root/flow``.
 
     Files that exist are kept, so an interrupted call is finished by the next one, and a finished one costs nothing.
@@ -55,8 +55,9 @@ def generate_minidrive_video(root: str | os.PathLike[str], *, size: tuple[int, i
         source_clips: clips of the source domain "sim", every frame labelled.
         source_frames: frames of each, >= 2.
         target_clips: training clips of the target domain "real", every fifth frame labelled.
-        val_clips: validation clips of the target domain.
-        target_frames: frames of each clip of the target, >= 5 so that one is labelled.
+        target_frames: frames of each, >= 5 so that one is labelled.
+        val_clips: validation clips of the target domain, labelled alike.
+        val_frames: frames of each, >= 5; from 20 on they hold all windows of VPQ.
         nproc: processes, >= 1; changes nothing but the time.
         overwrite: replace MiniDrive video of other parameters instead of refusing.
         progress: show progress on the error stream.
@@ -69,19 +70,21 @@ def generate_minidrive_video(root: str | os.PathLike[str], *, size: tuple[int, i
         FileExistsError: one of the folders exists that MiniDrive did not make.
         RuntimeError: a process died.
     """
-    if min(source_clips, target_clips, val_clips) < 0 or source_frames < 2 or target_frames < LABEL_EVERY or nproc < 1:
-        raise ValueError(f'numbers of clips must be >= 0, source_frames >= 2, target_frames >= {LABEL_EVERY} and nproc >= 1, '
-                         f'got {source_clips}, {target_clips}, {val_clips}, {source_frames}, {target_frames} and {nproc}')
+    if (min(source_clips, target_clips, val_clips) < 0 or source_frames < 2 or min(target_frames, val_frames) < LABEL_EVERY
+            or nproc < 1):
+        raise ValueError(f'numbers of clips must be >= 0, source_frames >= 2, target_frames and val_frames >= {LABEL_EVERY} and '
+                         f'nproc >= 1, got {source_clips}, {target_clips}, {val_clips}, {source_frames}, {target_frames}, '
+                         f'{val_frames} and {nproc}')
     root = Path(root)
     wanted: dict[str, object] = {
         'generator': 'MiniDrive video', 'version': VIDEO_VERSION, 'size': list(size), 'seed': seed,
         'source_clips': source_clips, 'source_frames': source_frames, 'target_clips': target_clips,
-        'val_clips': val_clips, 'target_frames': target_frames}
+        'target_frames': target_frames, 'val_clips': val_clips, 'val_frames': val_frames}
     if not prepare_root(root / VIDEO_FINGERPRINT, wanted, FOLDERS, overwrite):
         write_json_atomic(root / VIDEO_FINGERPRINT, dict(wanted, formats=list(FOLDERS)))
     jobs = [_Job(VIPER.folder, 'train', index, source_frames) for index in range(source_clips)]
-    for split, count in (('train', target_clips), ('val', val_clips)):
-        jobs += [_Job(CITYSCAPES_VPS.folder, split, index, target_frames) for index in range(count)]
+    for split, count, num_frames in (('train', target_clips, target_frames), ('val', val_clips, val_frames)):
+        jobs += [_Job(CITYSCAPES_VPS.folder, split, index, num_frames) for index in range(count)]
     work = [job for job in jobs if any(_missing(root, job))]
     with Progress('MiniDrive', len(work), 'clips', shown=progress) as shown:
         for done, _ in enumerate(map_pairs(partial(_write_clip, root=root, size=size, seed=seed), work, nproc, chunk=1), 1):
