@@ -1,4 +1,4 @@
-# VST, video self-training (Shin et al., Video DA, 2021, Sec. 4.4, Eq. 13), in three rounds as IAST, after VAT; target only.
+# VST, video self-training (Shin et al., Video DA, 2021, Sec. 4.4, Eq. 13), in three rounds as IAST, after VAT.
 _base_ = './vat.py'
 _cross_entropy = [dict(type='SegmentationCE', name='target', domain='target')]
 self_training = dict(
@@ -11,6 +11,7 @@ self_training = dict(
              normalisation='pixels_classes', loss_weight=3.0),
     ])
 vst = dict(
+    source=None, kept=[],  # Eq. 13 is the target's alone; vst_on_vat.py keeps Eq. 9 on
     aggregation=dict(  # Eq. 10; None: single frames
         flow=dict(type='PrecomputedFlow', root='{cfg:target_flow.root}'), offsets=(-1, 1), threshold=0.7),
     refinement=dict(type='TemporalConsensus', mode='cut_out', threshold=0.7),  # Eq. 12; None: labels as they are
@@ -18,7 +19,8 @@ vst = dict(
 )
 _vst_step = dict(_base_._main_step, config={
     **_base_._main_step.config,
-    'train_dataloader.dataset.source': None,
+    'model.objectives': ['{cfg:*vst.kept}', '{cfg:*self_training.objectives}'],
+    'train_dataloader.dataset.source': '{cfg:vst.source}',
     'train_dataloader.dataset.target.flow': '{cfg:vst.flow}',
     'model.label_refinement': '{cfg:vst.refinement}',
     'custom_hooks': [dict(_base_._main_step.config.custom_hooks[0], aggregation='{cfg:vst.aggregation}')],

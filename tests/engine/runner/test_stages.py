@@ -86,6 +86,18 @@ def test_optional_references():
         resolve_references(Config(dict(here='{cfg:gone}', a=dict(x='{cfg:here?}'))))
 
 
+def test_a_starred_reference_puts_the_items_of_a_list_into_a_list():
+    content = dict(a=[1, '{cfg:*b}', '{cfg:*none?}', 4, '{cfg:*empty}'], b=['{cfg:c}', 3], c=2, empty=[], t=('{cfg:*b}', ))
+    assert resolve_references(Config(content)).to_dict() == dict(content, a=[1, 2, 3, 4], b=[2, 3], t=(2, 3))
+    for wrong, message in ((dict(a=['{cfg:*c}'], c=2), "unpacks a list, but 'c' is 2"),
+                           (dict(a='{cfg:*b}', b=[]), 'an item of a list'),
+                           (dict(a=['{cfg:*b}'], b=['{cfg:*a}']), 'in a circle: b -> a -> b')):
+        with pytest.raises(ValueError, match=message):
+            resolve_references(Config(wrong))
+    with pytest.raises(KeyError, match="refers to 'none'"):
+        resolve_references(Config(dict(a=['{cfg:*none}'])))
+
+
 def test_placeholders():
     values = {'work_dir': '/runs/x', 'round': '2', 'checkpoint:main|warmup': '/runs/x/iter_3.pth'}
     filled = fill_placeholders(

@@ -18,7 +18,7 @@ RELEVANT = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'auto_sca
             'randomness', 'load_from', 'val_dataloader', 'val_cfg', 'val_evaluator')
 _KEYS = {'name', 'init', 'config', 'evaluate'}
 _PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
-_REFERENCE = re.compile(r'\{cfg:([\w.]+)(\??)\}')
+_REFERENCE = re.compile(r'\{cfg:(\*?)([\w.]+)(\??)\}')
 _ABSENT = object()
 
 
@@ -105,16 +105,19 @@ def resolve_references(cfg: Config) -> Config:
     siblings); a reference is how a method says "the segmentor, whichever it is". Dots reach inside: ``{cfg:iters.main}``.
     Top-level names with a leading underscore are pieces that config files are made of: they can be referred to and are left out.
     ``{cfg:NAME?}`` is optional: where the config has no such value, the key (or list item) that refers to it goes.
+    ``{cfg:*NAME}``, an item of a list, stands for all items of a list.
 
     Raises:
         KeyError: when the config has no such value and the reference is not optional.
-        ValueError: for references in a circle.
+        ValueError: for references in a circle, and ``*`` of what is no list or outside of one.
     """
     plain = cfg.to_dict()
 
     def resolve(value: Any, trail: tuple[str, ...]) -> Any:
         if isinstance(value, str) and (match := _REFERENCE.fullmatch(value)):
-            name, optional = match.groups()
+            unpacked, name, optional = match.groups()
+            if unpacked:
+                raise ValueError(f"'{value}' unpacks a list into another one; expected as an item of a list")
             if name in trail:
                 raise ValueError(f'config references go in a circle: {" -> ".join((*trail, name))}')
             found: Any = plain
@@ -131,8 +134,18 @@ def resolve_references(cfg: Config) -> Config:
             resolved = {key: resolve(item, trail) for key, item in value.items()}
             return {key: item for key, item in resolved.items() if item is not _ABSENT}
         if isinstance(value, (list, tuple)):
-            return type(value)(item for item in (resolve(entry, trail) for entry in value) if item is not _ABSENT)
+            resolved_items = (item for entry in value for item in resolve_item(entry, trail))
+            return type(value)(item for item in resolved_items if item is not _ABSENT)
         return value
+
+    def resolve_item(entry: Any, trail: tuple[str, ...]) -> list[Any]:
+        match = _REFERENCE.fullmatch(entry) if isinstance(entry, str) else None
+        if match is None or not match[1]:
+            return [resolve(entry, trail)]
+        items = resolve(entry.replace('*', '', 1), trail)
+        if items is not _ABSENT and not isinstance(items, (list, tuple)):
+            raise ValueError(f"'{entry}' unpacks a list, but '{match[2]}' is {items!r}")
+        return [] if items is _ABSENT else list(items)
 
     wanted = {key: value for key, value in plain.items() if not key.startswith('_')}
     return Config(resolve(wanted, ()), filename=cfg.filename)
