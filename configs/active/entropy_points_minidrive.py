@@ -1,4 +1,4 @@
 _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive.py', '../_base_/methods/active_points.py',
           '../_base_/schedules/minidrive.py', '../_base_/default_runtime.py']
-labor = dict(selector=dict(_delete_=True, type='EntropySelector', kind='points'))
+labor = dict(selector=dict(_delete_=True, type='EntropySelector', kind='points', spacing=5))
 baselines = ['work_dirs/source_only_minidrive', 'work_dirs/adaptsegnet_minidrive', 'work_dirs/supervised_minidrive']

@@ -1,7 +1,7 @@
 _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive.py', '../_base_/methods/labor_spl.py',
           '../_base_/schedules/minidrive.py', '../_base_/default_runtime.py']
 labor = dict(
-    selector=dict(_delete_=True, type='MCDALSelector', kind='points'),
+    selector=dict(_delete_=True, type='MCDALSelector', kind='points', spacing=5),
     discrepancy_lr=1e-5,
     budget=dict(_delete_=True, unit='points', amount=40, per='image'))
 baselines = ['work_dirs/source_only_minidrive', 'work_dirs/adaptsegnet_minidrive', 'work_dirs/supervised_minidrive']

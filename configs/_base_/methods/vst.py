@@ -1,14 +1,15 @@
 # VST, video self-training (Shin et al., Video DA, 2021, Sec. 4.4, Eq. 13), in three rounds as IAST, after VAT.
 _base_ = './vat.py'
-_cross_entropy = [dict(type='SegmentationCE', name='target', domain='target')]
+# Eq. 13 sums over the two frames of a clip, the objectives take their mean: twice the weights of IAST.
+_cross_entropy = [dict(type='SegmentationCE', name='target', domain='target', loss_weight=2.0)]
 self_training = dict(
     policy=dict(type='ClipAdaptivePolicy', alpha=[0.2, 0.25, 0.3], beta=0.9, gamma=8.0, round='{round}'),
-    objectives=[  # of IAST, the mean over both frames: half of Eq. 13
+    objectives=[
         *_cross_entropy,
         dict(type='PredictionRegularizer', name='kld', measure='kld', region='labelled', normalisation='pixels_classes',
-             loss_weight=0.1),
+             loss_weight=0.2),
         dict(type='PredictionRegularizer', name='entropy', measure='entropy_nats', region='ignored',
-             normalisation='pixels_classes', loss_weight=3.0),
+             normalisation='pixels_classes', loss_weight=6.0),
     ])
 vst = dict(
     source=None, kept=[],  # Eq. 13 is the target's alone; vst_on_vat.py keeps Eq. 9 on
