@@ -57,6 +57,42 @@ def test_costs_of_two_devices_are_not_compared():
     assert comparison_rows(runs)[0]['time_ratio'] == pytest.approx(5 / 9)  # on a GPU that on the wall
 
 
+def video(seed, miou, tubes):
+    content = result(seed, train=(miou, 0.0))
+    content['stages'][0]['metrics']['VPQs'] = tubes
+    return content
+
+
+def test_video_rows_have_vpq():
+    rows = comparison_rows({'a_x': [video(0, 40.0, 30.0), video(1, 44.0, 32.0)], 'b_x': [video(0, 30.0, 20.0)],
+                            'c_x': [video(0, 30.0, 20.0), result(1, train=(30.0, 0.0))]})
+    assert [(row['VPQs'], row['VPQs_std']) for row in rows] == [(31.0, pytest.approx(2 ** 0.5)), (20.0, None), (None, None)]
+    table = format_markdown(rows, compact=True).splitlines()
+    assert table[0].startswith('| method | mIoU | VPQ^s | gain |') and table[2].startswith('| a | 42.0 ± 2.8 | 31.0 ± 1.4 |')
+    assert '| c | 30.0 ± 0.0 | - |' in table[4]
+    assert 'VPQ' not in format_markdown(comparison_rows(RUNS))
+
+
+def asked(seed, *rounds):
+    """A run of two classes whose rounds have (seconds so far, answers by class)."""
+    stages = {f'round{number}': (40.0, 0.01 * number) for number in range(1, len(rounds) + 1)}
+    content = dict(result(seed, **stages), classes=['road', 'car'])
+    for stage, (seconds, classes) in zip(content['stages'], rounds):
+        stage['labelled'].update(seconds=seconds, classes=classes)
+    return content
+
+
+def test_answers_of_all_rounds_have_an_evenness_and_a_price():
+    runs = {'a_x': [asked(0, (1800.0, dict(road=8, car=0)), (3600.0, dict(road=0, car=8)))],
+            'b_x': [asked(0, (60.0, dict(road=8)), (120.0, dict(road=4)))]}
+    (first, second, _, last) = comparison_rows(runs, all_stages=True)
+    assert (first['evenness'], second['evenness'], last['evenness']) == (0.0, 1.0, 0.0)
+    assert (first['labelling_seconds'], second['labelling_seconds']) == (1800.0, 3600.0)
+    table = format_markdown(comparison_rows(runs), compact=True).splitlines()
+    assert '| labelled pixels | labelling | evenness |' in table[0] and '| 2.00 % | 1 h | 1.000 |' in table[2]
+    assert 'evenness' not in format_markdown(comparison_rows({'a_x': runs['a_x'], **RUNS}))  # nothing to compare it with
+
+
 def test_a_seed_without_baseline_leaves_no_gain():
     runs = dict(RUNS, supervised_x=RUNS['supervised_x'][:1], source_only_x=RUNS['source_only_x'][:1])
     spl = comparison_rows(runs)[0]

@@ -5,10 +5,12 @@ Ratios and differences are taken between runs of the same seed and averaged then
 ones say more about the machine, and who else was using it, than about the method.
 """
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from udatools.evaluation.evenness import normalised_entropy
 from udatools.utils.atomic import write_text_atomic
 from udatools.visualization.tables import common_suffix, human_seconds
 
@@ -34,6 +36,8 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
         (share of native target pixels, percent, mean), ``gain`` (mIoU above the baseline, points), ``relative`` (percent of the
         reference), ``seconds`` and ``memory`` (of training, all stages up to this one; bytes; means), ``time_ratio`` and
         ``memory_ratio`` (to the baseline; on a CPU the time of the processors, which others on the machine do not change).
+        ``VPQs`` and ``VPQs_std`` as mIoU, None where not all seeds have it; ``labelling_seconds`` of people up to this stage, by
+        the cost model, and ``evenness`` of their answers over the classes (:func:`normalised_entropy`), None without answers.
         Gains and shares that are not known for all seeds of the row are None; costs are means over the seeds that have them.
 
     Raises:
@@ -49,7 +53,8 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
         for stage in [record['name'] for record in results[0]['stages']][0 if all_stages else -1:]:
             records = {result['seed']: record for result in sorted(results, key=lambda item: item['seed'])
                        for record in result['stages'] if record['name'] == stage}
-            rows.append({'run': name, 'method': names[name], 'stage': stage} | _summary(records, hundred, zero))
+            rows.append({'run': name, 'method': names[name], 'stage': stage} | _summary(records, hundred, zero)
+                        | {'evenness': _mean(_evenness(result, stage) for result in results)})
     return rows
 
 
@@ -64,16 +69,30 @@ def _last_records(runs: Runs, start: str) -> dict[int, Record]:
     return {result['seed']: result['stages'][-1] for result in runs[found[0]]} if found else {}
 
 
+def _evenness(result: Mapping[str, Any], last: str) -> float | None:
+    """Of all answers up to a stage; None without one."""
+    total: Counter[str] = Counter()
+    for record in result['stages']:
+        total.update(record['labelled'].get('classes', {}))
+        if record['name'] == last:
+            break
+    return normalised_entropy(total.values(), len(result['classes'])) if total.total() else None
+
+
 def _summary(records: Mapping[int, Record], hundred: Mapping[int, Record], zero: Mapping[int, Record]) -> Row:
     values = {seed: _miou(record) for seed, record in records.items()}
+    tubes = [record['metrics'].get('VPQs') for record in records.values()]
+    seconds = statistics.mean(record['labelled'].get('seconds', 0.0) for record in records.values())
 
     def paired(others: Mapping[int, Record], rule: Callable[[Record, Record], float | None]) -> list[float | None]:
         return [rule(record, others[seed]) if seed in others else None for seed, record in records.items()]
 
     return {
         'seeds': len(values), 'values': values, 'mIoU': statistics.mean(values.values()),
-        'std': statistics.stdev(values.values()) if len(values) > 1 else None, 'IoU': _mean_by_class(list(records.values())),
+        'std': _std(list(values.values())), 'VPQs': _mean(tubes), 'VPQs_std': None if None in tubes else _std(tubes),
+        'IoU': _mean_by_class(list(records.values())),
         'checkpoint': ', '.join(sorted({_choice(record) for record in records.values()})),
+        'labelling_seconds': seconds or None,
         'labelled': 100 * statistics.mean(record['labelled']['portion'] for record in records.values()),
         'gain': _mean(paired(zero, lambda own, other: _miou(own) - _miou(other))),
         'relative': _mean(paired(hundred, lambda own, other: 100 * _miou(own) / _miou(other) if _miou(other) else None)),
@@ -82,6 +101,10 @@ def _summary(records: Mapping[int, Record], hundred: Mapping[int, Record], zero:
         'time_ratio': _mean_of_known(paired(zero, lambda own, other: _cost_ratio(own, other, _clock(own)))),
         'memory_ratio': _mean_of_known(paired(zero, lambda own, other: _cost_ratio(own, other, 'peak_memory_bytes'))),
     }
+
+
+def _std(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -133,19 +156,22 @@ def _number(value: float | None, form: str) -> str:
     return '-' if value is None else form.format(value)
 
 
-def _miou_cell(row: Row) -> str:
-    return f'{row["mIoU"]:.1f}' + ('' if row['std'] is None else f' ± {row["std"]:.1f}')
+def _with_std(value: float | None, std: float | None) -> str:
+    return _number(value, '{:.1f}') + ('' if std is None else f' ± {std:.1f}')
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
     'method': lambda row: row['method'],
     'stage': lambda row: row['stage'],
     'seeds': lambda row: str(row['seeds']),
-    'mIoU': _miou_cell,
+    'mIoU': lambda row: _with_std(row['mIoU'], row['std']),
+    'VPQ^s': lambda row: _with_std(row['VPQs'], row['VPQs_std']),
     'by seed': lambda row: ' / '.join(f'{value:.1f}' for value in row['values'].values()),
     'gain': lambda row: _number(row['gain'], '{:+.1f}'),
     'checkpoint': lambda row: row['checkpoint'],
     'labelled pixels': lambda row: f'{row["labelled"]:.2f} %' if row['labelled'] else '-',
+    'labelling': lambda row: '-' if row['labelling_seconds'] is None else human_seconds(row['labelling_seconds']),
+    'evenness': lambda row: _number(row['evenness'], '{:.3f}'),
     'time': lambda row: _number(row['time_ratio'], '×{:.2f}'),
     'memory': lambda row: _number(row['memory_ratio'], '×{:.2f}'),
     'training time': lambda row: '-' if row['seconds'] is None else human_seconds(row['seconds']),
@@ -158,6 +184,8 @@ _COST = {False: ('time', 'memory'), True: ('training time', 'peak memory')}
 def format_markdown(rows: Sequence[Row], *, stages: bool = False, compact: bool = False, absolute: bool = False) -> str:
     """A Markdown table of ``comparison_rows``; says how checkpoints were chosen, unless all are the last.
 
+    VPQ^s stands there where a run has it; what labelling cost, and how even it was, where two can be compared by it.
+
     Args:
         rows (Sequence[dict]): of ``comparison_rows``.
         stages (bool): with the column of stages.
@@ -165,8 +193,11 @@ def format_markdown(rows: Sequence[Row], *, stages: bool = False, compact: bool 
         absolute (bool): training time and peak memory of this machine; otherwise the ratios to the baseline.
     """
     chosen = any(row['checkpoint'] != 'last' for row in rows)
+    tubes = any(row['VPQs'] is not None for row in rows)
+    people = sum(row['evenness'] is not None for row in rows) > 1
     names = ['method', *(['stage'] if stages else []), *(['checkpoint'] if chosen else []), *([] if compact else ['seeds']),
-             'mIoU', *([] if compact else ['by seed']), 'gain', 'labelled pixels', *_COST[absolute], 'of supervised']
+             'mIoU', *([] if compact else ['by seed']), *(['VPQ^s'] if tubes else []), 'gain', 'labelled pixels',
+             *(['labelling', 'evenness'] if people else []), *_COST[absolute], 'of supervised']
     return _table(names, [[COLUMNS[name](row) for name in names] for row in rows])
 
 

@@ -3,7 +3,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,41 +11,14 @@ from typing import Any
 from udatools.active.costs import CostModel
 from udatools.active.ledger import LabelLedger
 from udatools.active.request import Request
+from udatools.evaluation.evenness import normalised_entropy
 from udatools.visualization.run_data import Baseline, RunData, Stage, load_run
 from udatools.visualization.tables import common_suffix
 
-__all__ = ['Campaign', 'ClassGain', 'Round', 'load_campaigns', 'normalised_entropy']
+__all__ = ['Campaign', 'ClassGain', 'Round', 'load_campaigns']
 
 #: Units of cost that a campaign is compared in.
 UNITS = ('seconds', 'clicks', 'pixels')
-
-
-def normalised_entropy(counts: Iterable[float], num_classes: int) -> float:
-    """How even a class histogram is: its Shannon entropy divided by that of the uniform one.
-
-    Args:
-        counts (Iterable[float]): pixels of each class, >= 0; classes that are left out have none.
-        num_classes (int): C, >= 2.
-
-    Returns:
-        float: ``-sum p log p / log C`` in [0, 1]: 0 for one class alone, 1 for all alike; NaN without a pixel.
-
-    Raises:
-        ValueError: for a negative count, more than ``num_classes`` counts, or fewer than two classes.
-
-    Example:
-        >>> normalised_entropy([5, 5, 5, 5], 4), normalised_entropy([7, 7], 4)
-        (1.0, 0.5)
-    """
-    values = [float(count) for count in counts]
-    if num_classes < 2 or len(values) > num_classes or min(values, default=0.0) < 0:
-        raise ValueError(f'got the counts {values} for {num_classes} classes; expected numbers >= 0, one a class at most, '
-                         'and two classes or more')
-    total = sum(values)
-    if total == 0:
-        return math.nan
-    shares = [value / total for value in values if value > 0]
-    return min(1.0, abs(sum(share * math.log(share) for share in shares)) / math.log(num_classes))
 
 
 @dataclass
