@@ -93,10 +93,17 @@ def uneven_video_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='session')
 def tiny_data(minidrive_root, minidrive_video_root, tmp_path_factory):
     """Root folder by dataset type."""
+    from udatools.datasets.flow_io import flow_path, write_flow
+
     carla = tmp_path_factory.mktemp('carla')
     _write_carla(minidrive_root / 'cityscapes', carla)
+    flow = tmp_path_factory.mktemp('camvid_flow')
+    for path in (minidrive_root / 'camvid' / 'val').iterdir():
+        for offset in (-1, 1):  # images of the set follow upon each other, by their names
+            write_flow(flow_path(flow, path.stem, offset), np.zeros((2, 32, 64), np.float32))
     return {'GTA5Domain': minidrive_root / 'gta5', 'CityscapesDomain': minidrive_root / 'cityscapes',
-            'SYNTHIADomain': minidrive_root / 'synthia', 'CamVidDomain': minidrive_root / 'camvid', 'CARLADomain': carla,
+            'SYNTHIADomain': minidrive_root / 'synthia', 'CamVidDomain': minidrive_root / 'camvid', 'flow of CamVidDomain': flow,
+            'CARLADomain': carla,
             'VIPERDomain': minidrive_video_root / 'viper', 'CityscapesVPSDomain': minidrive_video_root / 'cityscapes_vps'}
 
 

@@ -86,6 +86,7 @@ CHAINS = {
     'keep ratio': [dict(type='ClipResize', scale=(44, 44), keep_ratio=True)],
     'random resize': [dict(type='ClipRandomResize', scale=(WIDTH, HEIGHT), ratio_range=(0.7, 1.6), keep_ratio=True)],
     'crop': [dict(type='ClipRandomCrop', crop_size=(40, 50))],
+    'centre': [dict(type='ClipCenterCrop', crop_size=(40, 50))],
     'flip': [dict(type='ClipRandomFlip', prob=1.0)],
     'all': [dict(type='ClipRandomResize', scale=[(60, 40), (100, 60)]), dict(type='ClipRandomCrop', crop_size=(32, 44)),
             dict(type='ClipRandomFlip', prob=1.0), dict(type='ClipPhotometric', transforms=[
@@ -145,6 +146,17 @@ def test_labels_go_with_the_images():
     for image in cropped['images']:  # labels were a threshold of the first channel
         assert image['gt_seg_map'].shape == image['img_shape'] == (20, 24)
         assert np.array_equal(image['gt_seg_map'], (image['img'][..., 0] > 127))
+
+
+def test_the_centre_is_cut_out():
+    whole, wide = make_clip(), run([dict(type='ClipCenterCrop', crop_size=(21, 1000))])  # wider than the frames: rows alone
+    top = (HEIGHT - 21) // 2
+    for image, before in zip(wide['images'], whole['images']):
+        assert np.array_equal(image['img'], before['img'][top:top + 21]) and image['img_shape'] == (21, WIDTH)
+        assert np.array_equal(image['gt_seg_map'], before['gt_seg_map'][top:top + 21])
+    assert np.array_equal(wide['flow'], whole['flow'][:, :, top:top + 21])
+    with pytest.raises(ValueError, match=r'crop_size=\(0, 4\)'):
+        run([dict(type='ClipCenterCrop', crop_size=(0, 4))])
 
 
 def test_back_flow_goes_along():

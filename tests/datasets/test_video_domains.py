@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from udatools.datasets import (
     CamVidDomain,
+    CARLADomain,
     CityscapesSequenceDomain,
     CityscapesVPSDomain,
     DatasetLayoutError,
@@ -311,6 +312,25 @@ def test_camvid_names_say_the_clip(trees):
         data.clip_of('f0')
     with pytest.raises(NotImplementedError, match='GTA5Domain'):
         GTA5Domain(trees.gta5(), labelled=False).clip_of('00001')
+
+
+def test_carla_is_cut_into_drives_where_numbers_are_missing(trees):
+    root = trees.carla(n=17)
+    (root / 'train.txt').write_text('\n'.join(f'{number:06d}' for number in (3, 4, 9, 15, 16)))  # steps of 1, 5, 6 and 1
+    data = CARLADomain(root, classes='camvid11')
+    assert clips(data) == {'000003': [3, 4, 9], '000015': [15, 16]}
+    assert data.get_data_info(2)['clip'] == '000003' and data.get_data_info(2)['frame'] == 9
+    (root / 'images' / 'town.jpg').write_bytes((root / 'images' / '000003.jpg').read_bytes())
+    (root / 'train.txt').write_text('000003\ntown\n')
+    stills = CARLADomain(root, classes='camvid11', labelled=False)
+    with pytest.raises(NotImplementedError, match='town is no number'):
+        stills.clip_of('town')
+
+
+def test_real_carla_has_neighbours(real_data_root):
+    data = CARLADomain(real_data_root / 'carla', split='all', classes='camvid11', labelled=False)
+    listed = [line.split() for line in (real_data_root / 'carla' / 'video_pairs.txt').read_text().splitlines()]
+    assert listed and all(data.clip_of(first)[0] == data.clip_of(second)[0] for first, second in listed)
 
 
 def test_real_camvid_is_what_the_documentation_says(real_data_root):

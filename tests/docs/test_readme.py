@@ -84,8 +84,9 @@ def test_commands_and_their_options_exist(page):
         source = script.read_text(encoding='utf-8')
         if script.suffix == '.sh' and 'tools/train.py' in source:
             source += (REPO / 'tools' / 'train.py').read_text(encoding='utf-8')
-        if 'preparation.cli' in source:
-            source += (REPO / 'udatools' / 'datasets' / 'preparation' / 'cli.py').read_text(encoding='utf-8')
+        for shared in ('datasets/preparation/cli', 'engine/command_line'):
+            if shared.replace('/', '.') in source:
+                source += (REPO / 'udatools' / f'{shared}.py').read_text(encoding='utf-8')
         for word in words[2:]:
             if word.startswith('--') and script.name != 'run_tests.sh':
                 assert f"'{word.split('=')[0]}'" in source, f'{page_id(page)}: {word} of {words[1]}'

@@ -22,7 +22,8 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
 
     Args:
         path (Path): config file.
-        data (dict[str, Path]): folder of each dataset type: ``GTA5Domain``, ``CityscapesDomain``, ...
+        data (dict[str, Path]): folder of each dataset type: ``GTA5Domain``, ``CityscapesDomain``, ...; ``flow of`` a type that of
+            its flow, if it is not beside Cityscapes-VPS.
     """
     cfg = Config.fromfile(path)
     cfg.work_dir = str(work_dir)
@@ -35,7 +36,8 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
     if 'rare_classes' in cfg:
         cfg.rare_classes.update(statistics=None, min_pixels=1, min_crop_pixels=1)
     if 'target_flow' in cfg:
-        cfg.target_flow.root = str(Path(data['CityscapesVPSDomain']).parent / 'flow' / 'cityscapes_vps' / 'train')
+        own = Path(data['CityscapesVPSDomain']).parent / 'flow' / 'cityscapes_vps' / 'train'
+        cfg.target_flow.root = str(data.get(f'flow of {cfg.target_images.type}', own))
     if 'viper_conditions' in cfg:
         cfg.viper_conditions = None  # the list of day sequences is not part of the data
     _shrink_data(cfg._cfg_dict, data, items)
@@ -79,9 +81,10 @@ def _shrink_data(node, data, items):
         if node.get('type') in data:
             node['data_root'] = str(data[node['type']])
             node['max_items'] = items
+            node.pop('indices', None)
         if 'Resize' in str(node.get('type')):
             node['scale'] = SIZE
-        if node.get('type') in ('RandomCrop', 'RareClassCrop'):
+        if node.get('type') in ('RandomCrop', 'RareClassCrop', 'ClipRandomCrop', 'ClipCenterCrop'):
             node['crop_size'] = SIZE[::-1]
         children = node.values()
     elif isinstance(node, (list, tuple)):

@@ -1,7 +1,8 @@
 # VAT, video adversarial training (Shin et al., Video DA, 2021, Sec. 4.3, Eq. 9) after a source-only start, as IAST's warm-up. The
 # discriminator is what the leaf's `discriminator` says: SequenceDiscriminator, or ImageDiscriminator for the ablation.
 _base_ = './self_training.py'
-_source = dict(type='SegmentationCE', name='source', domain='source', loss_weight='{cfg:vat.segmentation_weight}')
+_source = dict(type='SegmentationCE', name='source', domain='source', loss_weight='{cfg:vat.segmentation_weight}',
+               class_weight='{cfg:class_weight?}')
 _tube = dict(type='TubeMatching', name='tube', weight='{cfg:vat.tube.weight}', mode='{cfg:vat.tube.mode}',
              reduction='{cfg:vat.tube.reduction}')
 _adversarial = dict(type='AdversarialAlignment', name='adversarial', discriminator='{cfg:discriminator}',

@@ -124,17 +124,45 @@ class ClipRandomCrop(ClipTransform):
         if self.crop.cat_max_ratio < 1 and 'gt_seg_map' not in results['images'][0]:
             raise ValueError(f'ClipRandomCrop has cat_max_ratio={self.crop.cat_max_ratio}, but the clip has no labels; set '
                              'LoadClip(labels=True) or leave cat_max_ratio at 1')
-        box = self.crop.crop_bbox(results['images'][0])
-        for image in results['images']:
-            for name in ('img', *image.get('seg_fields', ())):
-                image[name] = self.crop.crop(image[name], box)
-            image['img_shape'] = image['img'].shape[:2]
-        top, bottom, left, right = box
-        map_flows(results, lambda flow, valid: (flow[:, :, top:bottom, left:right], valid[:, top:bottom, left:right]))
-        return results
+        return _crop_clip(results, *self.crop.crop_bbox(results['images'][0]))
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(crop_size={self.crop.crop_size}, cat_max_ratio={self.crop.cat_max_ratio})'
+
+
+@TRANSFORMS.register_module()
+class ClipCenterCrop(ClipTransform):
+    """Crops a clip to the window in its middle; smaller frames are left as they are on that side.
+
+    Args:
+        crop_size (Sequence[int]): Height and width in pixels.
+
+    Raises:
+        ValueError: If a side is below 1.
+    """
+
+    def __init__(self, crop_size: Sequence[int]) -> None:
+        self.height, self.width = (int(side) for side in crop_size)
+        if min(self.height, self.width) < 1:
+            raise ValueError(f'ClipCenterCrop got crop_size={tuple(crop_size)}; expected a height and a width, 1 or more')
+
+    def transform_clip(self, results: dict) -> dict:
+        """Crops ``images`` and flows."""
+        height, width = results['images'][0]['img'].shape[:2]
+        top, left = max(height - self.height, 0) // 2, max(width - self.width, 0) // 2
+        return _crop_clip(results, top, min(top + self.height, height), left, min(left + self.width, width))
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(crop_size={(self.height, self.width)})'
+
+
+def _crop_clip(results: dict, top: int, bottom: int, left: int, right: int) -> dict:
+    for image in results['images']:
+        for name in ('img', *image.get('seg_fields', ())):
+            image[name] = image[name][top:bottom, left:right]
+        image['img_shape'] = image['img'].shape[:2]
+    map_flows(results, lambda flow, valid: (flow[:, :, top:bottom, left:right], valid[:, top:bottom, left:right]))
+    return results
 
 
 @TRANSFORMS.register_module()
