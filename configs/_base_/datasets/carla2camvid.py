@@ -22,7 +22,7 @@ source_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion', brightness_delta=32, contrast_range=(0.5, 1.5), saturation_range=(0.0, 1.6), hue_delta=40),
     dict(type='RandomChoice', transforms=[[dict(type='AdjustGamma', gamma=gamma)] for gamma in (0.5, 0.7, 1.0, 1.5, 2.2)]),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 train_pipeline = [
     dict(type='LoadDomainImage'),
@@ -30,18 +30,18 @@ train_pipeline = [
     dict(type='SparseSafeResize', scale=(240, 180)),  # keeps single labelled points
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 eval_pipeline = [
     dict(type='LoadDomainImage'),
     dict(type='Resize', scale=(240, 180)),
     dict(type='LoadDomainLabel'),  # after the resizing: scored at native resolution
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 inference_pipeline = [
     dict(type='LoadDomainImage'),
     dict(type='Resize', scale=(240, 180)),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys='{cfg:meta_keys}'),
 ]
 # Stock transforms only, for mmseg.apis.inference_model on an exported checkpoint.
 test_pipeline = [

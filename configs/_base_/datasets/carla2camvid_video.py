@@ -21,27 +21,15 @@ source_pipeline = [  # as for single images
     dict(type='ClipRandomFlip', prob=0.5),
     dict(type='ClipPhotometric', transforms=[_colours, dict(type='RandomChoice', transforms=[
         [dict(type='AdjustGamma', gamma=gamma)] for gamma in (0.5, 0.7, 1.0, 1.5, 2.2)])]),
-    dict(type='PackClipInputs', meta_keys=meta_keys),
+    dict(type='PackClipInputs', meta_keys='{cfg:meta_keys}'),
 ]
 train_pipeline = [
     dict(type='LoadClip'),
     dict(type='ClipResize', scale=(240, 180)),
     dict(type='ClipRandomFlip', prob=0.5),
     dict(type='ClipPhotometric', transforms=[dict(type='PhotoMetricDistortion')]),
-    dict(type='PackClipInputs', meta_keys=meta_keys),
+    dict(type='PackClipInputs', meta_keys='{cfg:meta_keys}'),
 ]
-eval_pipeline = [
-    dict(type='LoadDomainImage'),
-    dict(type='Resize', scale=(240, 180)),
-    dict(type='LoadDomainLabel'),  # after the resizing: scored at native resolution
-    dict(type='PackSegInputs', meta_keys=meta_keys),
-]
-inference_pipeline = [
-    dict(type='LoadDomainImage'),
-    dict(type='Resize', scale=(240, 180)),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
-]
-
 _carla = dict(type='CARLADomain', data_root=_base_.data_root + '/carla', split='train', classes=_base_.classes)
 _clip = dict(type='CamVidDomain', data_root=_base_.data_root + '/camvid', split='val', classes=_base_.classes)
 _first, _second = list(range(50)), list(range(50, 101))
@@ -49,13 +37,13 @@ _source_train = dict(type='ClipDataset', dataset=_carla, frame_offsets='{cfg:fra
 _target_train = dict(
     type='ClipDataset', dataset=dict(_clip, labelled=False, indices=_first), frame_offsets='{cfg:target_offsets}',
     pipeline=train_pipeline)
-_target_val = dict(_clip, indices=_second, test_mode=True, pipeline=eval_pipeline)
+_target_val = dict(_clip, indices=_second, test_mode=True, pipeline=_base_.eval_pipeline)
 
 source_train = dict(_source_train, _delete_=True)
 target_train = dict(_target_train, _delete_=True)
 target_train_labelled = dict(  # ground truth: supervised baselines and the oracle only
     _target_train, _delete_=True, dataset=dict(_clip, indices=_first))
-target_images = dict(_clip, _delete_=True, labelled=False, indices=_first, pipeline=inference_pipeline)
+target_images = dict(_clip, _delete_=True, labelled=False, indices=_first, pipeline=_base_.inference_pipeline)
 target_val = dict(_target_val, _delete_=True)
 
 train_dataloader = dict(
