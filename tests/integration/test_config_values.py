@@ -46,3 +46,34 @@ def test_class_weights_of_carla(real_data_root, repo_root, monkeypatch):
     expected = np.maximum(share, share[share > 0].min())**-0.6
     expected = np.minimum(expected, 20 * expected.min())
     assert weight == pytest.approx(expected / (expected * share).sum(), rel=0.05)
+
+
+def objectives(cfg):
+    """Weight by name; of what has its weight under another name, None."""
+    return {item['name']: item.get('loss_weight') for item in cfg.model.objectives}
+
+
+def test_vst_is_equation_13_and_small_networks_keep_equation_9_on(repo_root):
+    eq13 = dict(target=2.0, kld=0.2, entropy=6.0)  # IAST's 1, 0.1 and 3, summed over the two frames of a clip
+    paper = last_stage(repo_root / 'configs/video_da/vat_vst_viper2csvps.py')
+    assert objectives(paper) == eq13 and paper.train_dataloader.dataset.source is None
+    for name in ('vat_vst_minidrive_video', 'vat_vst_carla2camvid_video'):
+        small = last_stage(repo_root / 'configs' / 'video_da' / f'{name}.py')
+        assert objectives(small) == dict(source=2.0, tube=None, adversarial=None, **eq13)
+        assert small.train_dataloader.dataset.source.type == 'ClipDataset'
+    images = last_stage(repo_root / 'configs/video_da/iat_vst_minidrive_video.py')
+    assert list(objectives(images)) == ['source', 'adversarial', *eq13]  # without tube matching
+
+
+def test_the_clip_of_camvid_is_scored_where_nothing_was_adapted(repo_root):
+    cfg = resolve_references(build_config(repo_root / 'configs/video_da/vat_vst_carla2camvid_video.py'))
+    adapted, scored = cfg.target_train.dataset.indices, cfg.val_dataloader.dataset.indices
+    assert sorted([*adapted, *scored]) == list(range(101)) and max(adapted) < min(scored)
+    assert cfg.target_images.indices == adapted and not cfg.target_train.dataset.labelled
+
+
+@pytest.mark.parametrize('data', ['minidrive', 'carla2camvid'])
+def test_ranked_points_are_as_far_apart_as_those_of_ppl(repo_root, data):
+    distance = build_config(repo_root / f'configs/labor/ppl_{data}.py').labor.selector.min_distance
+    for rule in ('entropy', 'margin', 'confidence', 'mcdal', 'ripu'):
+        assert build_config(repo_root / f'configs/active/{rule}_points_{data}.py').labor.selector.spacing == distance == 5

@@ -194,6 +194,12 @@ def test_other_parameters_are_refused_or_replaced(written, whole):
     assert 'viper/train/img/001/001_00001.png' in changed and 'cityscapes_vps/panoptic_gt_val_city_vps.json' in changed
 
 
+def test_clips_to_train_and_to_validate_have_lengths_of_their_own(tmp_path):
+    generate_minidrive_video(tmp_path, **{**TINY, 'target_frames': 5, 'val_frames': 6})
+    counts = [len(list((tmp_path / 'cityscapes_vps' / split / 'img').iterdir())) for split in ('train', 'val')]
+    assert counts == [5, 6]
+
+
 def test_stills_and_video_share_a_folder(written, whole):
     stills = dict(size=(48, 32), num_source=1, num_target_train=0, num_target_val=0, progress=False)
     generate_minidrive(written, **stills)
