@@ -137,6 +137,24 @@ def test_measured_clicks_never_pass_the_budget_and_the_round_ends_there(campaign
         assert len(ledger.answered_keys(result.request.request_id)) == 2
 
 
+@pytest.mark.parametrize('per', ['set', 'image'])
+def test_a_budget_of_a_round_holds_in_every_round_for_what_is_measured(campaign, tmp_path, per):
+    """Planned with one click a region, but these people need three: 6 fit into 7, for the set or for an image."""
+    budget = Budget(unit='clicks', amount=7 if per == 'set' else 4, scope='round', per=per)
+    for number in (1, 2):
+        result = campaign.ask(tmp_path, number, annotator=Several(campaign), selector=RandomSelector(0.3), budget=budget,
+                              num_rounds=2)
+        assert result.pending is None and result.unanswered == 0
+    with LabelLedger(tmp_path / 'ledger.sqlite') as ledger:
+        for number in (1, 2):
+            if per == 'set':
+                assert ledger.spent(round=number)['clicks'] == 6
+            else:
+                assert set(ledger.spent_by_image('clicks', round=number).values()) == {3.0}
+        reasons = [closure['reason'] for closure in ledger.closures()]
+        assert reasons == ['the budget of 7 clicks a round is used up'] * 2 if per == 'set' else len(reasons) == 2
+
+
 def test_every_image_keeps_its_own_budget(campaign, tmp_path):
     budget = Budget(unit='clicks', amount=5, per='image')
     result = campaign.ask(tmp_path, annotator=Several(campaign), budget=budget, num_rounds=1)

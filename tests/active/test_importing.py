@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from udatools.active import LabelLedger
+from udatools.active import LabelLedger, Limits
 from udatools.active.codecs import CODECS, Codec
 from udatools.active.importing import format_import, import_answers
 from udatools.active.package_files import Package, find_package
@@ -181,7 +181,7 @@ def test_closing_needs_no_answers(package):
 
 def test_where_the_budget_ends_so_does_what_is_stored(package, note):
     with LabelLedger(package.ledger_path) as ledger:
-        ledger.open_campaign({}, unit='seconds', budget=2)
+        ledger.open_campaign({}, unit='seconds', limits=Limits(2))
     report = import_answers(package, [note(['a', [[0] * 4], 'anna'], ['b', [[0] * 4], 'anna'])])
     assert [outcome.status for outcome in report.outcomes] == ['recorded', 'over budget']
     assert stored(package) == [('a', 'anna', 4)]

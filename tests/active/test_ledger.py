@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from udatools.active import BudgetExceeded, LabelLedger, LedgerError
+from udatools.active import BudgetExceeded, LabelLedger, LedgerError, Limits
 
 ALL = np.ones((4, 5), bool)
 
@@ -76,7 +76,7 @@ def test_answers_that_do_not_fit_are_refused(ledger, make_request, make_answer, 
 
 def test_budget_is_hard_and_the_batch_is_one(ledger, make_request, make_answer):
     request = make_request({'a': ALL, 'b': ALL, 'c': ALL})
-    ledger.open_campaign({}, unit='pixels', budget=45)
+    ledger.open_campaign({}, unit='pixels', limits=Limits(45))
     ledger.add_request(request)
     full = np.ones((4, 5))
     full[0, 0] = 254  # void is billed too
@@ -87,15 +87,15 @@ def test_budget_is_hard_and_the_batch_is_one(ledger, make_request, make_answer):
     assert ledger.content_digest() == before and ledger.spent()['pixels'] == 20
     ledger.record(request, [make_answer('b', full)])
     with pytest.raises(BudgetExceeded):
-        ledger.open_campaign({}, unit='pixels', budget=39)
-    ledger.open_campaign({}, unit='pixels', budget=60)
+        ledger.open_campaign({}, unit='pixels', limits=Limits(39))
+    ledger.open_campaign({}, unit='pixels', limits=Limits(60))
     ledger.record(request, [make_answer('c', full)])
     assert ledger.spent()['pixels'] == 60 == ledger.budget()[1]
 
 
 def test_budget_in_points(ledger, make_request, make_answer):
     request = make_request({'a': ALL, 'b': ALL}, kind='points')
-    ledger.open_campaign({}, unit='points', budget=20)
+    ledger.open_campaign({}, unit='points', limits=Limits(20))
     ledger.add_request(request)
     ledger.record(request, [make_answer('a', np.zeros((4, 5)))])
     assert ledger.spent()['points'] == 20 == ledger.spent()['components']
@@ -105,7 +105,7 @@ def test_budget_in_points(ledger, make_request, make_answer):
 
 def test_campaign_settings_are_stated_once(ledger, tmp_path):
     for _ in range(3):
-        ledger.open_campaign(dict(classes=['road']), unit='pixels', budget=7)
+        ledger.open_campaign(dict(classes=['road']), unit='pixels', limits=Limits(7))
     assert ledger.settings() == dict(classes=['road']) and ledger.budget() == ('pixels', 7)
     rows = sqlite3.connect(tmp_path / 'ledger.sqlite').execute('SELECT COUNT(*) FROM campaign').fetchone()
     assert rows == (1, )

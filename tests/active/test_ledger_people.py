@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from udatools.active import BudgetExceeded, LabelLedger, LedgerError
+from udatools.active import BudgetExceeded, LabelLedger, LedgerError, Limits
 from udatools.active.ledger import RoundClosed, column_of
 
 ROW = np.ones((1, 4), bool)
@@ -147,7 +147,7 @@ UNITS = dict(pixels=3, points=3, regions=3, clicks=5, seconds=2.5)  # of one ans
 def test_a_budget_in_any_unit_is_never_passed(ledger, asked, make_answer, unit):
     request = asked(dict.fromkeys('abc', ROW), kind='points')
     answers = [make_answer(key, [[0, 1, 254, 255]], clicks=5, seconds=2.5) for key in 'abc']
-    ledger.open_campaign({}, unit=unit, budget=2 * UNITS[unit])
+    ledger.open_campaign({}, unit=unit, limits=Limits(2 * UNITS[unit]))
     with pytest.raises(BudgetExceeded, match=f'to {3 * UNITS[unit]:g} {unit}; its budget is {2 * UNITS[unit]:g}'):
         ledger.record(request, answers)
     assert ledger.spent()['images'] == 0
@@ -155,12 +155,12 @@ def test_a_budget_in_any_unit_is_never_passed(ledger, asked, make_answer, unit):
     assert [outcome.status for outcome in summary.outcomes] == ['recorded', 'recorded', 'over budget']
     assert ledger.spent()[column_of(unit)] == 2 * UNITS[unit] and ledger.answered_keys(request.request_id) == {'a', 'b'}
     with pytest.raises(BudgetExceeded, match='raise the budget'):
-        ledger.open_campaign({}, unit=unit, budget=2 * UNITS[unit] - 1)
+        ledger.open_campaign({}, unit=unit, limits=Limits(2 * UNITS[unit] - 1))
 
 
 def test_what_comes_after_the_end_of_the_budget_is_left_out_even_if_it_would_fit(ledger, asked, make_answer):
     request = asked(dict.fromkeys('abc', ROW))
-    ledger.open_campaign({}, unit='clicks', budget=5)
+    ledger.open_campaign({}, unit='clicks', limits=Limits(5))
     answers = [make_answer(key, [[0, 255, 255, 255]], clicks=clicks) for key, clicks in (('a', 2), ('b', 4), ('c', 1))]
     summary = ledger.record(request, answers, within_budget=True)
     assert [outcome.status for outcome in summary.outcomes] == ['recorded', 'over budget', 'over budget']
@@ -169,20 +169,20 @@ def test_what_comes_after_the_end_of_the_budget_is_left_out_even_if_it_would_fit
 
 def test_a_budget_of_every_image(ledger, asked, make_answer):
     request = asked(dict.fromkeys('abc', ROW))
-    ledger.open_campaign({}, unit='clicks', budget=9, image_budget=3)
+    ledger.open_campaign({}, unit='clicks', limits=Limits(9, of_image=3))
     answers = [make_answer(key, [[0, 255, 255, 255]], clicks=clicks) for key, clicks in (('a', 3), ('b', 4), ('c', 2))]
     with pytest.raises(BudgetExceeded, match="bring 'b' to 4 clicks; its budget is 3"):
         ledger.record(request, answers)
     summary = ledger.record(request, answers, within_budget=True)
     assert [outcome.status for outcome in summary.outcomes] == ['recorded', 'over budget', 'recorded']
-    assert ledger.spent_by_image('clicks') == dict(a=3, c=2) and ledger.image_budget() == 3
+    assert ledger.spent_by_image('clicks') == dict(a=3, c=2) and ledger.limits().of_image == 3
     more = make_answer('c', [[255, 1, 255, 255]], 'bob', clicks=2)
     assert ledger.record(request, [more], within_budget=True).over_budget == 1
 
 
 def test_seconds_add_up_without_rounding_errors(ledger, asked, make_answer):
     request = asked(dict.fromkeys('abc', ROW))
-    ledger.open_campaign({}, unit='seconds', budget=0.3)
+    ledger.open_campaign({}, unit='seconds', limits=Limits(0.3))
     ledger.record(request, [make_answer(key, [[0, 255, 255, 255]], seconds=0.1) for key in 'abc'])
     assert sum([0.1] * 3) > 0.3 and ledger.spent()['seconds'] == pytest.approx(0.3)
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from udatools.active import LabelLedger, LedgerError
+from udatools.active import LabelLedger, LedgerError, Limits
 from udatools.active.ledger_schema import SCHEMA_VERSION
 
 VERSION_1 = """
@@ -51,7 +51,7 @@ def version_1(tmp_path, make_request):
 
 
 def check_reading(ledger, request):
-    assert ledger.budget() == ('pixels', 9) and ledger.image_budget() is None and ledger.policy() == 'first'
+    assert ledger.budget() == ('pixels', 9) and ledger.limits().of_image is None and ledger.policy() == 'first'
     assert ledger.label('a').tolist() == [[0, 1, 254, 255]] and ledger.closures() == []
     assert ledger.spent() == dict(pixels=3, points=0, clicks=2, components=1, seconds=4.5, void=1, images=1)
     assert ledger.coverage() == {0: dict(pixels=1, images=1), 1: dict(pixels=1, images=1), 254: dict(pixels=1, images=1)}
@@ -72,8 +72,34 @@ def test_an_old_ledger_is_extended_and_what_it_holds_is_untouched(version_1, mak
             assert ledger.content_digest() == digest
     after = tables_of(path)
     assert after['answers'] == before['answers'] and after['requests'] == before['requests']
-    assert after['campaign'] == [(*row, None, 'first') for row in before['campaign']]
+    assert after['campaign'] == [(*row, None, 'first', None, None) for row in before['campaign']]
     assert after['entries'] == after['closures'] == []
+
+
+def test_a_ledger_of_version_2_is_read_as_it_is_and_gets_its_new_columns(tmp_path, make_request, make_answer):
+    path, request = tmp_path / 'ledger.sqlite', make_request({'a': ROW, 'b': ROW})
+    with LabelLedger(path) as ledger:
+        ledger.open_campaign({}, unit='pixels', limits=Limits(9, of_image=4))
+        ledger.add_request(request)
+        ledger.record(request, [make_answer('a', [[0, 1, 254, 255]])])
+        digest = ledger.content_digest()
+    with sqlite3.connect(path) as db:
+        db.executescript('ALTER TABLE entries DROP COLUMN asked; ALTER TABLE entries DROP COLUMN answered_at; '
+                         'ALTER TABLE campaign DROP COLUMN round_budget; ALTER TABLE campaign DROP COLUMN image_round_budget; '
+                         'PRAGMA user_version = 2')
+    db.close()
+    for read_only in (True, False):
+        with LabelLedger(path, read_only=read_only) as ledger:
+            assert ledger.limits() == Limits(9, of_image=4) and ledger.content_digest() == digest
+            row, = ledger.rows()
+            assert (row['asked'], row['answered_at'], row['pixels']) == (None, '', 3)
+    with LabelLedger(path) as ledger:
+        ledger.record(request, [make_answer('b', [[0, 255, 255, 255]], answered_at='2026-01-02T03:04:05+00:00')])
+        row = list(ledger.rows())[1]
+        assert (row['asked'], row['answered_at']) == (4, '2026-01-02T03:04:05+00:00')
+        ledger.export_csv(tmp_path / 'rows.csv')
+        head, _, last = (tmp_path / 'rows.csv').read_text().splitlines()
+        assert head.endswith(',asked_pixels,answered_at') and last.endswith(',4,2026-01-02T03:04:05+00:00')
 
 
 def test_answers_go_on_in_an_old_ledger(version_1, make_answer):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The request package: region ids, identity by content, damage noticed."""
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -81,6 +82,17 @@ def test_damage_is_noticed(make_request, damage):
         path.write_text('[]')
     with pytest.raises(ValueError, match=r'request\.json'):
         Request.load(root)
+
+
+@pytest.mark.parametrize('field', ['key', 'path', 'mask'])
+@pytest.mark.parametrize('name', ['../evil.png', '/tmp/evil.png', 'masks/../../evil.png', '..\\evil.png', 'C:\\evil.png', ''])
+def test_paths_cannot_leave_the_package(make_request, tmp_path, field, name):
+    """Also where somebody computed the right request_id for them."""
+    request = make_request({'a': np.eye(4, dtype=bool)})
+    header = {key: value for key, value in request.header.items() if key not in ('request_id', 'schema_version', 'coordinates')}
+    write_request(tmp_path / 'other', header, [replace(request.items[0], **{field: name})])
+    with pytest.raises(ValueError, match='leads out of the package'):
+        Request.load(tmp_path / 'other')
 
 
 def test_a_changed_mask_is_noticed(make_request):

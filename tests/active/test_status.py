@@ -7,6 +7,7 @@ import pytest
 
 from udatools.active import Budget, GroundTruthOracle, LabelLedger, RandomSelector
 from udatools.active.annotators import HumanAnnotator
+from udatools.active.codecs.page import PageCodec
 from udatools.active.request import Answer
 from udatools.active.status import campaign_status, format_status
 
@@ -58,10 +59,39 @@ def test_people_classes_and_disagreement(status):
     assert set(people) == {'anna', 'bob', 'oracle'} and people['bob']['pixels'] == 0 and people['bob']['clicks'] == 5
     assert list(people['anna']['rounds']) == [2] and people['anna']['rounds'][2]['seconds'] == 9
     coverage = {row['name']: row['pixels'] for row in found['coverage']}
-    assert sum(coverage.values()) == 60 + pixels and set(coverage) <= {'road', 'car', 'sky', 'void'}
+    assert sum(coverage.values()) == 60 + pixels and set(coverage) == {'road', 'car', 'sky', 'void'}
     pair, = found['disagreement']
     assert (pair['people'], pair['pixels'], pair['differ'], pair['share']) == (['anna', 'bob'], pixels, pixels, 1.0)
     assert pair['classes'] == {'car': dict(either=pixels, differ=pixels), 'sky': dict(either=pixels, differ=pixels)}
+
+
+def test_what_is_still_asked_is_told_in_every_unit(status):
+    found, request, first, pixels = status
+    units = sum(item.components for item in request.items) - request[first].components
+    done = found['spent']['components']
+    assert found['open'] == dict(pixels=60 - pixels, points=0, clicks=units, components=units, void=None,
+                                 seconds=round(units * found['spent']['seconds'] / done, 1))
+    line = next(line for line in format_status(found).splitlines() if line.startswith('regions'))
+    assert line.split() == ['regions', f'{done:g}', '-', f'{units}']
+
+
+def test_answers_on_the_page_are_told_before_they_are_imported(status, tmp_path):
+    _, request, first, _ = status
+    assert campaign_status(tmp_path)['rounds'][1]['not_imported'] == 0
+    second = next(key for key in request.asked_keys() if key != first)
+    sheets = [Answer(key, np.where(request.regions(key) > 0, 0, 255).astype(np.uint8), 'carl', 'page') for key in (first, second)]
+    PageCodec().write(request, sheets, request.root)
+    found = campaign_status(tmp_path)
+    assert found['rounds'][1]['not_imported'] == request[second].components  # those of the first are in the ledger
+    assert f'{request[second].components} regions are answered on the page and not in the ledger yet' in format_status(found)
+
+
+def test_a_class_that_nobody_has_found_is_listed(tmp_path, campaign):
+    campaign.ask(tmp_path, 1, annotator=HumanAnnotator(), selector=RandomSelector(0.3), budget=Budget(amount=20), num_rounds=1)
+    found = campaign_status(tmp_path)
+    assert [(row['name'], row['pixels']) for row in found['coverage']][-1] == ('void', 0)
+    assert len(found['coverage']) == 4 and 'sky' in format_status(found)
+    assert found['open']['seconds'] is None and found['open']['pixels'] == 20
 
 
 def test_it_is_json_and_text(status):

@@ -2,6 +2,8 @@
 """What configs say to each other through references."""
 import numpy as np
 import pytest
+from mmengine.config import Config
+from shrink import REPO
 
 from udatools.engine.cli import build_config
 from udatools.engine.runner.stages import expand_stages, merge_stage_config, resolve_references
@@ -17,6 +19,14 @@ def last_stage(path, seed=None):
 def test_selectors_draw_with_the_seed_of_the_run(repo_root, config):
     hook, = last_stage(repo_root / 'configs' / f'{config}.py', seed=7).custom_hooks[-1:]
     assert hook.type == 'ActiveLabelingHook' and hook.seed == 7
+
+
+def test_what_holds_where_people_differ_comes_from_the_config(repo_root, tmp_path):
+    base = repo_root / 'configs/labor/ppl_minidrive.py'
+    assert 'policy' not in last_stage(base).custom_hooks[-1]
+    mine = tmp_path / 'mine.py'
+    mine.write_text(f'_base_ = {str(base)!r}\nlabor = dict(conflicts="majority")\n')
+    assert last_stage(mine).custom_hooks[-1].policy == 'majority'
 
 
 def test_class_weights_of_a_data_set_reach_every_method(repo_root):
@@ -70,6 +80,50 @@ def test_the_clip_of_camvid_is_scored_where_nothing_was_adapted(repo_root):
     adapted, scored = cfg.target_train.dataset.indices, cfg.val_dataloader.dataset.indices
     assert sorted([*adapted, *scored]) == list(range(101)) and max(adapted) < min(scored)
     assert cfg.target_images.indices == adapted and not cfg.target_train.dataset.labelled
+
+
+@pytest.mark.parametrize('path', sorted((REPO / 'configs/_base_/datasets').glob('*.py')), ids=lambda path: path.stem)
+def test_what_has_no_prefix_follows_the_protocol_of_the_run(path):
+    """``results.json`` has one protocol, that of the first evaluator."""
+    evaluators = Config.fromfile(path).get('val_evaluator', [])
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    assert {item.protocol for item in evaluators if 'prefix' not in item} == {item.protocol for item in evaluators[:1]}
+    assert all(item.prefix == item.protocol for item in evaluators if 'prefix' in item)
+
+
+@pytest.mark.parametrize('pair', ['viper2cs', 'synthiaseq2cs'])
+def test_cityscapes_sequences_are_the_target_alone_that_differs(repo_root, pair):
+    sequences, clips = (last_stage(repo_root / f'configs/_base_/datasets/{pair}{target}.py') for target in ('seq', 'vps'))
+    assert sequences.source_train | dict(dataset=None) == clips.source_train | dict(dataset=None)
+    assert sequences.source_train.dataset | dict(classes=None) == clips.source_train.dataset | dict(classes=None)
+    for target in (sequences.target_train.dataset, sequences.target_images, sequences.train_dataloader.dataset.target.dataset):
+        assert target.type == 'CityscapesSequenceDomain' and target.split == 'train' and not target.labelled
+        assert target.data_root.endswith('cityscapes') and target.classes == sequences.classes
+    assert sequences.target_train_labelled.dataset.labelled and sequences.target_flow.root.endswith('cityscapes_sequence/train')
+    for loader in (sequences.val_dataloader, sequences.test_dataloader):
+        assert (loader.dataset.type, loader.dataset.split) == ('CityscapesDomain', 'val')
+    assert sequences.target_train.pipeline == clips.target_train.pipeline
+
+
+@pytest.mark.parametrize('config', ['davsn/davsn', 'tps/tps', 'video_da/source_only'])
+def test_runs_on_the_cityscapes_sequences_follow_the_published_protocols(repo_root, config):
+    for pair, protocol, classes in (('viper2csseq', 'davsn15', 15), ('synthiaseq2csseq', 'synthiaseq11', 12)):
+        cfg = last_stage(repo_root / f'configs/{config}_{pair}.py')
+        assert [item.protocol for item in cfg.val_evaluator] == [protocol] and cfg.num_classes == classes
+        assert cfg.model.segmentor.backbone.depth == 101 and cfg.model.segmentor.decode_head.num_classes == classes
+
+
+def test_the_second_source_only_is_the_first_phase_of_vat(repo_root):
+    cfg, iast = (build_config(repo_root / f'configs/video_da/{name}_viper2csvps.py') for name in ('source_only_iast', 'iast'))
+    vat = build_config(repo_root / 'configs/video_da/vat_viper2csvps.py')
+    alone = last_stage(repo_root / 'configs/video_da/source_only_iast_viper2csvps.py')
+    for other in (iast, vat):
+        first = resolve_references(merge_stage_config(other, expand_stages(other.stages)[0]))
+        assert alone.train_cfg.max_iters == first.train_cfg.max_iters == 42455
+        assert alone.optim_wrapper.segmentor == first.optim_wrapper.segmentor and alone.param_scheduler == first.param_scheduler
+        assert alone.model.segmentor == first.model.segmentor and first.model.segmentor.backbone.bn_mode == 'eval'
+        frames = first.train_dataloader.batch_size * len(other.frame_offsets)
+        assert alone.train_dataloader.batch_size * len(cfg.frame_offsets) == frames == 8
 
 
 @pytest.mark.parametrize('data', ['minidrive', 'carla2camvid'])

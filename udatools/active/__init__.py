@@ -4,7 +4,7 @@
 Data goes one way: selector (blind to labels) -> request on disk -> annotator -> ledger -> label PNGs.
 """
 from .annotators import Annotator, AnswersPending, GroundTruthOracle, HumanAnnotator
-from .budget import Budget
+from .budget import Budget, Limits
 from .campaign import RoundResult, ask_round
 from .costs import CostModel
 from .ledger import BudgetExceeded, LabelLedger, LedgerError
@@ -28,7 +28,7 @@ from .selectors import (
 __all__ = [
     'Annotator', 'Answer', 'AnswersPending', 'Budget', 'BudgetExceeded', 'Candidates', 'ConfidenceSelector',
     'CostModel', 'EntropySelector', 'FilteredSelector', 'GroundTruthOracle', 'HumanAnnotator', 'LabORPPLSelector',
-    'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'MCDALSelector', 'MarginSelector', 'NOT_ANSWERED',
+    'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'Limits', 'MCDALSelector', 'MarginSelector', 'NOT_ANSWERED',
     'RIPUPixelSelector', 'RIPURegionSelector', 'RandomSelector', 'RegionSelector', 'Request', 'RequestItem',
     'RoundResult', 'Selector', 'VOID', 'ask_round'
 ]

@@ -13,6 +13,22 @@ STEPS = {'seconds': 1000}
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Hard limits of a campaign, all in one unit; None where there is none.
+
+    Attributes:
+        total (float | None): of all answers together.
+        in_round (float | None): of those of every single round.
+        of_image (float | None): of those to every single image.
+        of_image_in_round (float | None): of those to every single image in every single round.
+    """
+    total: float | None = None
+    in_round: float | None = None
+    of_image: float | None = None
+    of_image_in_round: float | None = None
+
+
+@dataclass(frozen=True)
 class Budget:
     """A limit on what is asked.
 
@@ -92,6 +108,21 @@ class Budget:
         """
         single = int(self.amount) if self.amount is not None else int((self.portion or 0.0) * total_pixels)
         return single if self.scope == 'total' else single * num_rounds
+
+    def limits(self, total: float, total_pixels: int, num_rounds: int) -> Limits:
+        """What answers are held to: clicks and seconds are measured, whatever a selection planned.
+
+        Args:
+            total (float): limit of the whole campaign, in units.
+            total_pixels (int): native pixels of the target training set.
+            num_rounds (int): rounds of the campaign.
+        """
+        by_round = self.scope == 'round'
+        if self.per == 'set':
+            return Limits(total, in_round=self.limit(total_pixels) if by_round else None)
+        if self.portion is not None:  # of each image's own pixels: planned exactly
+            return Limits(total)
+        return Limits(total, of_image=self.limit(0, num_rounds), of_image_in_round=self.limit(0) if by_round else None)
 
     def allowance(self, total_pixels: int, spent: float, round: int, num_rounds: int) -> int:
         """What this round may ask at most, in :attr:`steps`: in units, for seconds in milliseconds.

@@ -17,8 +17,9 @@ from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
 from .annotators import Annotator, AnswersPending
+from .budget import Limits
 from .collectives import on_rank0, steps_on_rank0
-from .ledger import LabelLedger, LedgerError, column_of
+from .ledger import NO_LIMITS, LabelLedger, LedgerError, column_of
 from .progress import request_progress, units_asked
 from .request import Request, withdraw_request
 from .round_plan import Predict, RoundPlan, TargetSet
@@ -94,13 +95,13 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
     if request is None:
         raise RuntimeError(f'{request_dir}/request.json is not visible on rank {rank}; all ranks need one shared disk')
 
-    # A portion of each image is planned exactly; what is measured while people answer has the same limit for every image.
-    budget = plan.budget
-    image_budget = budget.limit(0, plan.num_rounds) if budget and budget.per == 'image' and budget.portion is None else None
+    header = request.header
+    limits = NO_LIMITS if plan.budget is None else plan.budget.limits(
+        header['budget']['limit'], header['total_pixels'], plan.num_rounds)
 
     def answer() -> Generator[None, None, tuple[RoundState, dict[str, Any]]]:
         with LabelLedger(ledger_path) as ledger:
-            state = yield from answer_steps(ledger, request, annotator, policy=policy, image_budget=image_budget)
+            state = yield from answer_steps(ledger, request, annotator, policy=policy, limits=limits)
             for start in range(0, len(target.keys) if state.pending is None else 0, BATCH):
                 ledger.export_labels(label_dir, target.keys[start:start + BATCH], before_round=plan.round + 1)
                 yield
@@ -127,11 +128,11 @@ class RoundState:
 
 
 def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
-                 policy: str = 'first', image_budget: float | None = None) -> Generator[None, None, RoundState]:
+                 policy: str = 'first', limits: Limits = NO_LIMITS) -> Generator[None, None, RoundState]:
     """Let the annotator answer what is open, store it batch by batch, and close the round when it can go on.
 
     Where the budget ends, the round ends: what fits is stored, in the order of the answers, and the rest is not asked
-    any more (of that image, where ``image_budget`` is what ends).
+    any more (of that image, where the limit of an image is what ends).
 
     Yields:
         None: after every batch.
@@ -145,8 +146,7 @@ def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
         dict(run=header['run'], classes=header['classes'], ignore_index=header['ignore_index'],
              images=header['images'], total_pixels=header['total_pixels'],
              dataset_fingerprint=header['dataset_fingerprint']),
-        unit=budget['unit'] if budget['limit'] is not None else None, budget=budget['limit'],
-        image_budget=image_budget, policy=policy)
+        unit=budget['unit'] if budget['limit'] is not None else None, limits=limits, policy=policy)
     ledger.add_request(request)
     if ledger.why_closed(request.round) is not None:
         return RoundState()
@@ -155,7 +155,8 @@ def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
     done = set.intersection(*(ledger.answered_keys(request.request_id, name) for name in annotator.names))
     left = [key for key in request.asked_keys() if key not in done]
     answers, answered, used_up = annotator.answer(request, left), set(done), False
-    while not (used_up and image_budget is None) and (batch := list(islice(answers, BATCH))):
+    by_image = limits.of_image is not None
+    while not (used_up and not by_image) and (batch := list(islice(answers, BATCH))):
         summary = ledger.record(request, batch, within_budget=True)
         used_up = used_up or summary.over_budget > 0
         answered.update(outcome.key for outcome in summary.outcomes)
@@ -163,7 +164,7 @@ def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
         yield
     unanswered = len(done) + len(left) - len(answered)
     if used_up:
-        _close(ledger, request, annotator.name, f'the budget of {budget["limit"]:g} {budget["unit"]} is used up')
+        _close(ledger, request, annotator.name, _used_up(limits, budget['unit']))
     elif unanswered == 0:
         _close(ledger, request, annotator.name, 'everything is answered')
     return RoundState(0 if used_up else unanswered)
@@ -172,17 +173,24 @@ def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
 def _wait(ledger: LabelLedger, request: Request, annotator: Annotator) -> RoundState:
     """Close the round if enough is answered, or nothing more can be paid for."""
     progress = request_progress(ledger, request)
-    budget = ledger.budget()
+    budget, limits = ledger.budget(), ledger.limits()
     if progress.answered >= annotator.min_answered * progress.asked:
         reason = (f'{progress.answered} of {progress.asked} {progress.unit} are answered, min_answered is '
                   f'{annotator.min_answered:g}')
-    elif budget is not None and ledger.spent()[column_of(budget[0])] >= budget[1]:
-        reason = f'the budget of {budget[1]:g} {budget[0]} is used up'
+    elif budget is not None and any(
+            limit is not None and spent[column_of(budget[0])] >= limit for limit, spent in (
+                (limits.total, ledger.spent()), (limits.in_round, ledger.spent(round=request.round)))):
+        reason = _used_up(limits, budget[0])
     else:
         pending = AnswersPending(request.root, progress.open, progress.asked, request.round)
         return RoundState(progress.images - progress.done, pending)
     _close(ledger, request, annotator.name, reason)
     return RoundState()
+
+
+def _used_up(limits: Limits, unit: str) -> str:
+    limit = limits.total if limits.in_round is None else limits.in_round
+    return f'the budget of {limit:g} {unit}{"" if limits.in_round is None else " a round"} is used up'
 
 
 def _close(ledger: LabelLedger, request: Request, who: str, reason: str) -> None:

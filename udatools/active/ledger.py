@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from .budget import Limits
 from .ledger_merge import check_policy, latest_of_each, overlay
 from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
 from .ledger_schema import BudgetExceeded, LedgerError, RoundClosed, transaction
@@ -34,6 +35,7 @@ from .request import NOT_ANSWERED, VOID, Answer, Request
 
 __all__ = ['SPENT_COLUMNS', 'BudgetExceeded', 'LabelLedger', 'LedgerError', 'Outcome', 'RecordSummary', 'RoundClosed',
            'column_of']
+NO_LIMITS = Limits()
 RECORDED, KNOWN, OVER_BUDGET = 'recorded', 'known', 'over budget'
 
 
@@ -131,37 +133,43 @@ class LabelLedger(LedgerReader):
             raise LedgerError(f'cannot write {self.path}: {error}; nothing was stored. Check that the disk is '
                               'writable and not full, then run again: what is stored already is kept') from error
 
-    def open_campaign(self, settings: Mapping[str, Any], *, unit: str | None = None, budget: float | None = None,
-                      image_budget: float | None = None, policy: str = 'first') -> None:
-        """State the settings and the hard limit; the last statement holds, the same again adds nothing.
+    def open_campaign(self, settings: Mapping[str, Any], *, unit: str | None = None, limits: Limits = NO_LIMITS,
+                      policy: str = 'first') -> None:
+        """State the settings and the hard limits; the last statement holds, the same again adds nothing.
 
         Args:
             settings (Mapping): JSON-able description: classes, total pixels, ...
             unit (str | None): ``'pixels'``, ``'points'``, ``'regions'``, ``'clicks'`` or ``'seconds'``; None without a
                 budget.
-            budget (float | None): limit of all answers together, in units.
-            image_budget (float | None): limit of the answers to every single image, in the same units.
+            limits (Limits): in units.
             policy (str): what holds where people differ, of :data:`udatools.active.ledger_merge.POLICIES`.
 
         Raises:
-            BudgetExceeded: if more than ``budget`` is spent already.
+            BudgetExceeded: if more than that is spent already.
             ValueError: if ``unit`` or ``policy`` is unknown.
         """
-        row = (unit, budget, json.dumps(settings, sort_keys=True), image_budget, check_policy(policy))
+        row = (unit, json.dumps(settings, sort_keys=True), check_policy(policy), limits.total, limits.in_round, limits.of_image,
+               limits.of_image_in_round)
+        columns = 'unit, settings, policy, budget, round_budget, image_budget, image_round_budget'
         with self._transaction():
-            last = self._db.execute(
-                'SELECT unit, budget, settings, image_budget, policy FROM campaign ORDER BY id DESC LIMIT 1').fetchone()
+            last = self._db.execute(f'SELECT {columns} FROM campaign ORDER BY id DESC LIMIT 1').fetchone()
             if last == row:
                 return
-            for limit, spent, of in () if unit is None else (
-                    (budget, self.spent()[column_of(unit)], ''),
-                    (image_budget, max(self.spent_by_image(unit).values(), default=0), ' of an image')):
-                if limit is not None and _thousandths(spent) > _thousandths(limit):
-                    raise BudgetExceeded(f'{self.path}: {spent:g} {unit} are spent already, more than the '
-                                         f'budget{of} of {limit:g}; raise the budget')
-            self._db.execute(
-                'INSERT INTO campaign (created_at, unit, budget, settings, image_budget, policy) VALUES (?, ?, ?, ?, ?, ?)',
-                (_now(), *row))
+            if unit is not None:
+                self._check_spent(unit, limits)
+            self._db.execute(f'INSERT INTO campaign (created_at, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)', (_now(), *row))
+
+    def _check_spent(self, unit: str, limits: Limits) -> None:
+        by_image = [self.spent_by_image(unit, round=number) for number in self.rounds()]
+        for limit, costs, of in (
+                (limits.total, [self.spent()[column_of(unit)]], ''),
+                (limits.in_round, [sum(found.values()) for found in by_image], ' of a round'),
+                (limits.of_image, self.spent_by_image(unit).values(), ' of an image'),
+                (limits.of_image_in_round, [cost for found in by_image for cost in found.values()], ' of an image in a round')):
+            spent = max(costs, default=0)
+            if limit is not None and _thousandths(spent) > _thousandths(limit):
+                raise BudgetExceeded(f'{self.path}: {spent:g} {unit} are spent already, more than the '
+                                     f'budget{of} of {limit:g}; raise the budget')
 
     def add_request(self, request: Request) -> None:
         """Note a request before it is answered; the same one again adds nothing.
@@ -228,7 +236,7 @@ class LabelLedger(LedgerReader):
         try:
             with self._transaction():
                 self._check_asked(request)
-                budget = _BudgetGuard(self)
+                budget = _BudgetGuard(self, request.round)
                 for answer, stored, rejected in checked:
                     row = self._difference(request, answer, stored)
                     if row is None:
@@ -317,7 +325,7 @@ class LabelLedger(LedgerReader):
             overlap=int((answered & covered & ~corrected).sum()), conflicts=int(conflicts.sum()),
             corrections=int(corrected.sum()),
             histogram=json.dumps({int(c): int(counts[c]) for c in np.flatnonzero(counts[:request.num_classes])}),
-            digest=digest, answer=_encode(delta))
+            asked=request[answer.key].asked, answered_at=answer.answered_at, digest=digest, answer=_encode(delta))
 
     def checkpoint(self) -> None:
         """Move everything into the main file, so that readers without locks see it."""
@@ -325,38 +333,44 @@ class LabelLedger(LedgerReader):
 
 
 class _BudgetGuard:
-    """The limits of a campaign during one transaction."""
+    """The limits of a campaign during one transaction, which adds to one round."""
 
-    def __init__(self, ledger: LabelLedger) -> None:
-        limit, of_image = ledger.budget(), ledger.image_budget()
-        self._unit = limit[0] if limit is not None else None
-        self._limits: list[tuple[float, bool]] = []
-        self._spent: dict[str, float] = {}
-        self._used_up: set[str] = set()
-        if limit is not None:
-            self._limits.append((limit[1], False))
-            self._spent[''] = ledger.spent()[column_of(limit[0])]
-            if of_image is not None:
-                self._limits.append((of_image, True))
-                self._spent |= ledger.spent_by_image(limit[0])
+    def __init__(self, ledger: LabelLedger, round: int) -> None:
+        budget, limits = ledger.budget(), ledger.limits()
+        self._unit = budget[0] if budget is not None else None
+        # (limit, whether it is of every image, how its scope is called, what is spent by image; by '' for all images)
+        self._limits: list[tuple[float, bool, str, dict[str, float]]] = []
+        self._used_up: set[tuple[str, str]] = set()
+        if self._unit is None:
+            return
+        column = column_of(self._unit)
+        for limit, of_image, called, spent in (
+                (limits.total, False, 'the campaign', lambda: {'': ledger.spent()[column]}),
+                (limits.in_round, False, f'round {round}', lambda: {'': ledger.spent(round=round)[column]}),
+                (limits.of_image, True, '', lambda: ledger.spent_by_image(self._unit or '')),
+                (limits.of_image_in_round, True, f' in round {round}',
+                 lambda: ledger.spent_by_image(self._unit or '', round=round))):
+            if limit is not None:
+                self._limits.append((limit, of_image, called, spent()))
 
     def take(self, row: Mapping[str, Any], within_budget: bool) -> bool:
         """Whether an entry fits; it is counted then."""
         if self._unit is None:
             return True
         cost = row[column_of(self._unit)]
-        for limit, of_image in self._limits:
+        for limit, of_image, called, spent in self._limits:
             scope = row['key'] if of_image else ''
-            total = self._spent.get(scope, 0) + cost
-            if scope not in self._used_up and _thousandths(total) <= _thousandths(limit):
+            total = spent.get(scope, 0) + cost
+            if (called, scope) not in self._used_up and _thousandths(total) <= _thousandths(limit):
                 continue
             if not within_budget:
-                raise BudgetExceeded(f'the answers would bring {repr(scope) if of_image else "the campaign"} to {total:g} '
+                raise BudgetExceeded(f'the answers would bring {repr(scope) if of_image else ""}{called} to {total:g} '
                                      f'{self._unit}; its budget is {limit:g}. None of them was stored')
-            self._used_up.add(scope)
+            self._used_up.add((called, scope))
             return False
-        for scope in ('', row['key']):
-            self._spent[scope] = self._spent.get(scope, 0) + cost
+        for _, of_image, _, spent in self._limits:
+            scope = row['key'] if of_image else ''
+            spent[scope] = spent.get(scope, 0) + cost
         return True
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from udatools.utils.atomic import write_png_atomic, write_text_atomic
 
+from .budget import Limits
 from .ledger_merge import count_disagreement, latest_of_each, merge_entries
 from .ledger_schema import LedgerError, open_database
 from .request import NOT_ANSWERED, VOID
@@ -24,8 +25,9 @@ SPENT_COLUMNS = ('pixels', 'points', 'clicks', 'components', 'seconds', 'void')
 _COLUMN_OF = dict(pixels='pixels', points='points', regions='components', components='components', clicks='clicks',
                   seconds='seconds')
 _ROW_COLUMNS = ('id', 'created_at', 'annotator', 'tool', 'request_id', 'round', 'key', 'pixels', 'points', 'clicks',
-                'components', 'seconds', 'void', 'rejected', 'overlap', 'conflicts', 'corrections', 'histogram')
-_CSV_NAMES = dict(created_at='when', annotator='who', request_id='request', key='image')
+                'components', 'seconds', 'void', 'rejected', 'overlap', 'conflicts', 'corrections', 'histogram', 'asked',
+                'answered_at')
+_CSV_NAMES = dict(created_at='when', annotator='who', request_id='request', key='image', asked='asked_pixels')
 
 
 def column_of(unit: str) -> str:
@@ -87,10 +89,10 @@ class LedgerReader:
         row = self._statement('unit, budget')
         return None if row is None or row[0] is None or row[1] is None else (row[0], row[1])
 
-    def image_budget(self) -> float | None:
-        """The limit of every single image, in the unit of :meth:`budget`; None without one."""
-        row = self._statement('image_budget')
-        return None if row is None else row[0]
+    def limits(self) -> Limits:
+        """All limits of the campaign, in the unit of :meth:`budget`."""
+        row = self._statement('budget, round_budget, image_budget, image_round_budget')
+        return Limits() if row is None else Limits(*row)
 
     def policy(self) -> str:
         """What holds where people differ, of :data:`udatools.active.ledger_merge.POLICIES`."""
@@ -152,14 +154,15 @@ class LedgerReader:
                                'AND annotator = COALESCE(?, annotator)', (*values, annotator)).fetchone()
         return dict(zip((*SPENT_COLUMNS, 'images'), row))
 
-    def spent_by_image(self, unit: str, before_round: int | None = None) -> dict[str, float]:
-        """Units spent on each image that has an answer, of all rounds or of those before one.
+    def spent_by_image(self, unit: str, before_round: int | None = None, *, round: int | None = None) -> dict[str, float]:
+        """Units spent on each image that has an answer, of all rounds, of those before one, or of one.
 
         Args:
             unit (str): ``'pixels'``, ``'points'``, ``'regions'``, ``'clicks'`` or ``'seconds'``.
             before_round (int | None): leave out this round and later ones.
+            round (int | None): this round alone.
         """
-        where, values = _span(None, before_round)
+        where, values = _span(round, before_round)
         return {key: float(total) for key, total in self._db.execute(
             f'SELECT key, SUM({column_of(unit)}) FROM records{where} GROUP BY key ORDER BY key', values)}
 

@@ -2,16 +2,16 @@
 """Tables of the label ledger, and how its file is opened.
 
 ``PRAGMA user_version`` is the version of the schema. Version 1 kept one answer of a person to an image in ``answers``;
-version 2 adds to such a file the table ``entries``, where a person may add to an answer or correct it, and ``closures``.
-What is stored is left as it is: both are read through the temporary view ``records``
-(and statements of the campaign through ``statements``).
+version 2 adds to such a file the table ``entries``, where a person may add to an answer or correct it, and ``closures``;
+version 3 adds to entries what was asked of the image and when it was answered, to the campaign limits of a single round.
+What is stored is left as it is: all versions are read through the temporary views ``records`` and ``statements``.
 """
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _CAMPAIGN = """
 CREATE TABLE IF NOT EXISTS campaign (
@@ -36,8 +36,12 @@ CREATE TABLE IF NOT EXISTS closures (
 _APPEND_ONLY = """
 CREATE TRIGGER IF NOT EXISTS {table}_no_{verb} BEFORE {verb} ON {table}
 BEGIN SELECT RAISE(ABORT, 'the label ledger is append-only: {verb} of {table} is refused'); END"""
-# Columns that version 2 adds to a table of version 1.
-_NEW_COLUMNS = {'campaign': {'image_budget': 'REAL', 'policy': "TEXT NOT NULL DEFAULT 'first'"}}
+# Columns that later versions add: their type, and their value in what was stored before.
+_NEW_COLUMNS = {
+    'campaign': {'image_budget': ('REAL', 'NULL'), 'policy': ("TEXT NOT NULL DEFAULT 'first'", "'first'"),
+                 'round_budget': ('REAL', 'NULL'), 'image_round_budget': ('REAL', 'NULL')},
+    'entries': {'asked': ('INTEGER', 'NULL'), 'answered_at': ("TEXT NOT NULL DEFAULT ''", "''")},
+}
 _SHARED = ('{id} AS id, created_at, request_id, round, key, annotator, tool, height, width, pixels, points, clicks, components, '
            'seconds, void, rejected, {extra}, histogram, digest, answer')
 
@@ -99,21 +103,32 @@ def _prepare(db: sqlite3.Connection, read_only: bool) -> None:
         raise sqlite3.DatabaseError('it has no table of requests and answers')
     parts, first = [], 0
     if 'answers' in tables:  # of version 1; nothing is added to it any more
-        parts.append(f'SELECT {_SHARED.format(id="id", extra="0 AS overlap, 0 AS conflicts, 0 AS corrections")} FROM answers')
+        extra = "0 AS overlap, 0 AS conflicts, 0 AS corrections, NULL AS asked, '' AS answered_at"
+        parts.append(f'SELECT {_SHARED.format(id="id", extra=extra)} FROM answers')
         first = db.execute('SELECT COALESCE(MAX(id), 0) FROM answers').fetchone()[0]
     if 'entries' in tables:
-        parts.append(f'SELECT {_SHARED.format(id=f"id + {first}", extra="overlap, conflicts, corrections")} FROM entries')
+        extra = 'overlap, conflicts, corrections, asked, answered_at'
+        parts.append(f'SELECT {_SHARED.format(id=f"id + {first}", extra=extra)} FROM ({_complete(db, "entries")})')
     db.execute(f'CREATE TEMP VIEW records AS {" UNION ALL ".join(parts)}')
     if 'closures' not in tables:  # version 1, only read
         db.execute("CREATE TEMP VIEW closures AS SELECT 0 id, '' created_at, '' request_id, 0 round, '' who, '' reason, "
                    '0 asked, 0 answered WHERE 0')
-        db.execute("CREATE TEMP VIEW statements AS SELECT *, NULL AS image_budget, 'first' AS policy FROM campaign")
-    else:
-        db.execute('CREATE TEMP VIEW statements AS SELECT * FROM campaign')
+    db.execute(f'CREATE TEMP VIEW statements AS {_complete(db, "campaign")}')
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
     return {name for (name, ) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in db.execute(f'PRAGMA table_info({table})')}
+
+
+def _complete(db: sqlite3.Connection, table: str) -> str:
+    """A table with the columns that its version does not have yet."""
+    missing = (f', {before} AS {column}' for column, (_, before) in _NEW_COLUMNS[table].items()
+               if column not in _columns(db, table))
+    return f'SELECT *{"".join(missing)} FROM {table}'
 
 
 def _upgrade(db: sqlite3.Connection) -> None:
@@ -124,8 +139,8 @@ def _upgrade(db: sqlite3.Connection) -> None:
                       'CREATE INDEX IF NOT EXISTS entries_of_key ON entries (key, round)'):
         db.execute(statement)
     for table, columns in _NEW_COLUMNS.items():
-        there = {row[1] for row in db.execute(f'PRAGMA table_info({table})')}
-        for column, kind in columns.items():
+        there = _columns(db, table)
+        for column, (kind, _) in columns.items():
             if column not in there:
                 db.execute(f'ALTER TABLE {table} ADD COLUMN {column} {kind}')
     for table in ('campaign', 'requests', 'entries', 'closures'):

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import cv2
@@ -70,6 +70,7 @@ class Answer:
         clicks (int): clicks it took or would take.
         components (int): regions answered.
         seconds (float): time it took, or an estimate of it.
+        answered_at (str): when the last of it was given, ISO 8601 in UTC; ``''`` where that is not known.
     """
     key: str
     answer: np.ndarray
@@ -79,6 +80,7 @@ class Answer:
     clicks: int = 0
     components: int = 0
     seconds: float = 0.0
+    answered_at: str = ''
 
 
 def class_table(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
@@ -194,6 +196,7 @@ class Request:
             header = json.loads(text)
             lines = (root / 'items.jsonl').read_text(encoding='utf-8').splitlines()
             items = [RequestItem(**json.loads(line)) for line in lines]
+            _check_paths(items)
             intact = header['request_id'] == _request_id(header, items)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ValueError(f'{root} holds a damaged request ({type(error).__name__}: {error}); delete '
@@ -202,6 +205,13 @@ class Request:
             raise ValueError(f'{root / "request.json"} was changed after it was written: its content does not give '
                              f'its request_id {header["request_id"]!r}; delete it and run again to write it anew')
         return cls(root, header, items)
+
+
+def _check_paths(items: Sequence[RequestItem]) -> None:
+    for item in items:
+        for name in (item.key, item.path, *([] if item.mask is None else [item.mask])):
+            if not name or any(path.is_absolute() or '..' in path.parts for path in (PurePosixPath(name), PureWindowsPath(name))):
+                raise ValueError(f'{name!r} leads out of the package; expected a path below it')
 
 
 def _request_id(header: Mapping[str, Any], items: Sequence[RequestItem]) -> str:

@@ -42,7 +42,7 @@ class RoundPlan:
     Attributes:
         round (int): from 1.
         num_rounds (int): rounds of the campaign.
-        run (str): name of the run.
+        run (str): name of the run, for people; it decides nothing.
         seed (int): seed of selectors that draw.
         weights (Mapping[str, str]): hashes of the weights that select, by model.
         budget (Budget | None): None asks for all candidates.

@@ -20,6 +20,7 @@ from udatools.utils.atomic import write_bytes_atomic, write_png_atomic
 
 from .collectives import on_all, on_rank0
 from .ledger import LabelLedger
+from .points_table import Row, point_rows, write_points
 from .request import MAX_REGION, RequestItem, class_table, number_regions, region_digest, write_mask, write_request
 from .round_plan import Predict, RoundPlan, TargetSet
 from .selectors import Candidates, Selector
@@ -95,12 +96,12 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
     in_key_order = sorted(tied)
     rests = dict(zip(in_key_order, share_rest(np.array([tied[key] for key in in_key_order], np.int64), cut.rest)))
 
-    def write_masks() -> dict[int, tuple[RequestItem, int]]:
+    def write_masks() -> dict[int, tuple[RequestItem, int, list[Row]]]:
         written = {}
         for i in mine:
             key, units = target.keys[i], own_units(i)
             here = _cut_image(plan, units, spent.get(key, 0)) if per_image else Cut(cut.pattern, int(rests.get(key, 0)))
-            written[i] = _write_item(target, i, selector, units, here, request_dir)
+            written[i] = _write_item(plan, target, i, selector, units, here, request_dir)
         return written
 
     rows = {i: row for part in on_all(write_masks) for i, row in part.items()}
@@ -110,8 +111,9 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
         limit = None
     else:
         limit = sum(part.limit for part in scored) if per_image else plan.budget.limit(total_pixels, plan.num_rounds)
-    on_rank0(lambda: _write_package(plan, target, selector, input_hash, items, request_dir, budget=_budget_of(
-        plan, limit, sum(item.asked for item in items), sum(cost for _, cost in rows.values()), sum(spent.values()))))
+    points = [row for i in range(len(target.keys)) for row in rows[i][2]] if selector.kind == 'points' else None
+    on_rank0(lambda: _write_package(plan, target, selector, input_hash, items, points, request_dir, budget=_budget_of(
+        plan, limit, sum(item.asked for item in items), sum(cost for _, cost, _ in rows.values()), sum(spent.values()))))
 
 
 def _cut_image(plan: RoundPlan, units: Units, spent: float) -> Cut:
@@ -146,7 +148,7 @@ def _write_panels(plan: RoundPlan, target: TargetSet, predict: Predict, items: S
 
 
 def _write_package(plan: RoundPlan, target: TargetSet, selector: Selector, input_hash: str, items: Sequence[RequestItem],
-                   request_dir: Path, budget: dict[str, Any]) -> None:
+                   points: list[Row] | None, request_dir: Path, budget: dict[str, Any]) -> None:
     pixels, asked = sum(item.height * item.width for item in items), budget['asked']
     header = dict(
         input_hash=input_hash, run=plan.run, round=plan.round, num_rounds=plan.num_rounds, kind=selector.kind,
@@ -154,6 +156,8 @@ def _write_package(plan: RoundPlan, target: TargetSet, selector: Selector, input
         seed=plan.seed, dataset_fingerprint=target.fingerprint, classes=class_table(target.classes, target.palette),
         ignore_index=target.ignore_index, images=len(items), total_pixels=pixels,
         candidates=sum(item.candidates for item in items), budget=budget)
+    if points is not None:
+        write_points(request_dir, points)
     write_request(request_dir, header, items)
     planned = '' if budget['unit'] == 'pixels' else f', planned as {budget["planned"]} {budget["unit"]}'
     print_log(f'round {plan.round}: {asked} of {pixels} pixels asked ({asked / pixels:.2%}){planned}, in {request_dir}',
@@ -163,7 +167,8 @@ def _write_package(plan: RoundPlan, target: TargetSet, selector: Selector, input
 def input_hash_of(plan: RoundPlan, target: TargetSet, selector: Selector, ledger_digest: str) -> str:
     """Hash of all that a selection depends on; the same before and after an upgrade that only adds options."""
     return json_digest(
-        dict(round=plan.round, num_rounds=plan.num_rounds, seed=plan.seed, weights=dict(plan.weights), run=plan.run,
+        dict(round=plan.round, num_rounds=plan.num_rounds, seed=plan.seed, weights=dict(plan.weights),
+             run='',  # decides nothing; hashes of rounds that are paid for hold it
              budget=None if plan.budget is None else plan.budget.settings(), selector=selector.settings(),
              kind=selector.kind, dataset=target.fingerprint, classes=list(target.classes),
              inference=plan.inference, ledger=ledger_digest))
@@ -214,9 +219,9 @@ def _own(request_dir: Path, key: str, input_hash: str) -> tuple[Candidates, tupl
     return stored
 
 
-def _write_item(target: TargetSet, i: int, selector: Selector, units: Units, cut: Cut,
-                request_dir: Path) -> tuple[RequestItem, int]:
-    """Write the mask of one image; returns its item and its planned cost."""
+def _write_item(plan: RoundPlan, target: TargetSet, i: int, selector: Selector, units: Units, cut: Cut,
+                request_dir: Path) -> tuple[RequestItem, int, list[Row]]:
+    """Write the mask of one image; returns its item, its planned cost and its points."""
     key, image = target.keys[i], Path(target.image_paths[i])
     taken = units_within(units.score, units.cost, cut, cut.rest)
     chosen = taken[units.member]
@@ -236,4 +241,6 @@ def _write_item(target: TargetSet, i: int, selector: Selector, units: Units, cut
     item = RequestItem(key=key, path=key + image.suffix, sha1=sha1, height=units.size[0], width=units.size[1],
                        candidates=units.flat_index.size, asked=int(chosen.sum()), components=count, mask=mask,
                        mask_sha256=digest)
-    return item, int(units.cost[taken].sum())
+    points = point_rows(item.path, item.width, plan.round, units.flat_index[chosen], units.score[units.member[chosen]]) \
+        if selector.kind == 'points' else []
+    return item, int(units.cost[taken].sum()), points

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a campaign of labelling stands: what was asked, answered and spent, what is left, how far people agree."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from udatools.visualization.tables import human_seconds, percent, text_table
 
+from .codecs.page import PageCodec
 from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
 from .package_files import LEDGER, package_of_round
-from .progress import request_progress, unit_of, units_asked
-from .request import VOID
+from .progress import request_progress, unit_of, units_answered, units_asked
+from .request import NOT_ANSWERED, VOID, Request
 
 _COSTS = ('images', *SPENT_COLUMNS)
 
@@ -19,8 +22,9 @@ def campaign_status(work_dir: str | Path) -> dict[str, Any]:
 
     Returns:
         dict: JSON-able: ``run``, ``policy``, ``total_pixels``, ``budget`` (None or ``unit``, ``limit``, ``image_limit``,
-        ``spent``, ``left``), ``spent`` (by unit), ``left`` (by unit, None without a limit in that unit), ``rounds``,
-        ``people``, ``coverage``, ``disagreement``, ``closures``.
+        ``spent``, ``left``), ``spent`` (by unit), ``left`` (by unit, None without a limit in that unit), ``open`` (by unit, what
+        the waiting round still asks; clicks one a point or region, seconds at the pace so far), ``rounds``, ``people``,
+        ``coverage`` (every class), ``disagreement``, ``closures``.
 
     Raises:
         FileNotFoundError: if nothing was asked there.
@@ -39,18 +43,20 @@ def campaign_status(work_dir: str | Path) -> dict[str, Any]:
         if budget is not None:
             left[column_of(budget['unit'])] = budget['left']
         closures = ledger.closures()
+        found_classes = ledger.coverage()
         coverage = [dict(id=class_id, name=names.get(class_id, str(class_id)), **count,
                          share=count['pixels'] / total if total else None)
-                    for class_id, count in ledger.coverage().items()]
+                    for class_id in sorted({*names, *found_classes})
+                    for count in (found_classes.get(class_id, dict(pixels=0, images=0)), )]
         pairs = ledger.disagreement()
         for pair in pairs:
             pair['classes'] = {names.get(class_id, str(class_id)): count for class_id, count in pair['classes'].items()}
         people = [dict(annotator=person, **ledger.spent(annotator=person), rounds={
             round: found for round in ledger.rounds()
             if (found := ledger.spent(round=round, annotator=person))['images']}) for person in ledger.annotators()]
+        rounds = [_round(work_dir, ledger, number, closures) for number in ledger.rounds()]
         return dict(work_dir=str(work_dir), run=settings.get('run', ''), policy=ledger.policy(), total_pixels=total,
-                    budget=budget, spent=spent, left=left,
-                    rounds=[_round(work_dir, ledger, number, closures) for number in ledger.rounds()],
+                    budget=budget, spent=spent, left=left, open=_open(rounds, spent), rounds=rounds,
                     people=people, coverage=coverage, disagreement=pairs, closures=closures)
 
 
@@ -60,7 +66,7 @@ def _budget(ledger: LedgerReader, spent: Mapping[str, Any]) -> dict[str, Any] | 
         return None
     unit, amount = limit
     used = spent[column_of(unit)]
-    return dict(unit=unit, limit=amount, image_limit=ledger.image_budget(), spent=used, left=amount - used)
+    return dict(unit=unit, limit=amount, image_limit=ledger.limits().of_image, spent=used, left=amount - used)
 
 
 def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -76,7 +82,8 @@ def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dic
                      asked_pixels=sum(item.asked for item in request.items))
     if why is None and 'kind' in about and request is not None:
         progress = request_progress(ledger, request)
-        about.update(asked=progress.asked, answered=progress.answered, complete_images=progress.done)
+        about.update(asked=progress.asked, answered=progress.answered, complete_images=progress.done,
+                     not_imported=_not_imported(ledger, request))
         if progress.answered == progress.asked:
             about['state'] = 'answered'
     elif closure is not None:
@@ -85,6 +92,33 @@ def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dic
         about.update(asked=None if request is None else sum(units_asked(request, key) for key in request.asked_keys()),
                      answered=spent['components'])
     return {**about, 'spent': spent}
+
+
+def _not_imported(ledger: LedgerReader, request: Request) -> int:
+    """Points or regions that are answered in the log of the annotator page and not in the ledger."""
+    if not (request.root / PageCodec.filename).is_file():
+        return 0
+    on_page: dict[str, np.ndarray] = {}
+    for answer in PageCodec().read(request.root, request).answers:
+        on_page[answer.key] = on_page.get(answer.key, False) | (answer.answer != NOT_ANSWERED)
+    count = 0
+    for key, answered in on_page.items():
+        stored = ledger.answered_mask(key)
+        stored = np.zeros_like(answered) if stored is None else stored
+        count += units_answered(request, key, answered | stored) - units_answered(request, key, stored)
+    return count
+
+
+def _open(rounds: Sequence[Mapping[str, Any]], spent: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the waiting round still asks, by unit; None where its package is not at hand."""
+    waiting = [row for row in rounds if row['state'] == 'waiting']
+    if any('unit' not in row for row in waiting):
+        return dict.fromkeys(SPENT_COLUMNS)
+    units = sum(row['asked'] - row['answered'] for row in waiting)
+    pixels = sum(row['asked_pixels'] - row['spent']['pixels'] for row in waiting)
+    pace = spent['seconds'] / spent['components'] if spent['components'] else None
+    return dict(pixels=pixels, points=sum(row['asked'] - row['answered'] for row in waiting if row['kind'] == 'points'),
+                clicks=units, components=units, seconds=None if pace is None else round(units * pace, 1), void=None)
 
 
 def format_status(status: Mapping[str, Any]) -> str:
@@ -96,9 +130,10 @@ def format_status(status: Mapping[str, Any]) -> str:
         lines.append(f'Budget: {budget["limit"]:g} {budget["unit"]}{each}; {budget["spent"]:g} spent, {budget["left"]:g} left.')
     else:
         lines.append('No budget: everything that the selector offers is asked.')
-    lines += ['', text_table(['unit', 'spent', 'left'], [
+    lines += ['', text_table(['unit', 'spent', 'left', 'still asked'], [
         ['regions' if name == 'components' else name, f'{status["spent"][name]:g}',
-         '-' if status['left'].get(name) is None else f'{status["left"][name]:g}'] for name in SPENT_COLUMNS])]
+         *('-' if status[what].get(name) is None else f'{status[what][name]:g}' for what in ('left', 'open'))]
+        for name in SPENT_COLUMNS])]
     if total:
         lines.append(f'{percent(status["spent"]["pixels"] / total)} of {total} pixels, '
                      f'{human_seconds(status["spent"]["seconds"])} of work.')
@@ -107,6 +142,9 @@ def format_status(status: Mapping[str, Any]) -> str:
     headings = ['regions' if name == 'components' else name for name in _COSTS]
     lines += ['', text_table(['', 'state', 'kind', 'units asked', 'answered', *headings], rows)]
     lines += [f'Round {row["round"]}: {row["reason"]}' for row in status['rounds'] if row['reason']]
+    lines += [f'Round {row["round"]}: {row["not_imported"]} {row["unit"]} are answered on the page and not in the ledger yet; '
+              f'python tools/active/import_answers.py {status["work_dir"]} brings them in.'
+              for row in status['rounds'] if row.get('not_imported')]
     people = []
     for person in status['people']:
         people.append([person['annotator'], 'all', *(f'{person[name]:g}' for name in _COSTS)])

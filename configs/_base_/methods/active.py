@@ -21,7 +21,8 @@ _labelling_hook = dict(
     type='ActiveLabelingHook', selector='{cfg:labor.selector}', annotator='{cfg:labor.annotator}',
     model=_main_model, checkpoint='{checkpoint:main|warmup}', dataset='{cfg:target_images}', ledger='{work_dir}/ledger.sqlite',
     request_dir='{work_dir}/requests/round_{round}', label_dir='{work_dir}/labels', budget='{cfg:labor.budget}',
-    round='{round}', num_rounds='{cfg:labor.rounds}', panels='{cfg:labor.panels}', seed='{cfg:randomness.seed}')
+    round='{round}', num_rounds='{cfg:labor.rounds}', panels='{cfg:labor.panels}', policy='{cfg:labor.conflicts?}',
+    seed='{cfg:randomness.seed}')
 
 _source_stage = dict(name='source', config={
     'model.objectives': [_source],

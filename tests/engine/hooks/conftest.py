@@ -45,7 +45,7 @@ class Setup:
         self.selector_model = dict(type='PixelSelector', segmentor=segmentor, data_preprocessor=preprocessor)
         self.checkpoint = self.save('main', self.model, 0)
         self.selector_checkpoint = self.save('selector', self.selector_model, 1)
-        self.runner = SimpleNamespace(logger=logging.getLogger('hooks'), train_loop=None)
+        self.runner = SimpleNamespace(logger=logging.getLogger('hooks'), train_loop=None, cfg=dict(run_name='look'))
 
     def save(self, name, config, seed):
         """A checkpoint with random weights that are large enough to predict several classes."""

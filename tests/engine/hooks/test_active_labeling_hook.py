@@ -45,7 +45,7 @@ def test_the_inconsistency_mask_is_asked_and_its_truth_written(setup, tmp_path):
     i = setup.keys.index(f'aachen/{shown[0].stem}')
     assert np.array_equal(cv2.imread(str(shown[0]), cv2.IMREAD_UNCHANGED),
                           predict_prob(main, images, i).argmax(0).cpu().numpy())
-    assert set(request.header['weights']) == {'main', 'selector'}
+    assert set(request.header['weights']) == {'main', 'selector'} and request.header['run'] == 'look'
     assert len(request.header['classes']) == 19 and request.header['total_pixels'] == 4 * 24 * 40
 
 

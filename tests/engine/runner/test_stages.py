@@ -124,6 +124,16 @@ def test_digest_sees_numbers_and_nothing_else():
         assert config_digest(Config(content | other)) != digest
 
 
+def test_how_batches_are_loaded_can_be_left_out():
+    def digest(loading, **loader):
+        cfg = Config(dict(train_dataloader=dict(dataset=dict(type='A'), **loader), val_dataloader=None))
+        return config_digest(cfg, loading=loading)
+
+    several = dict(num_workers=4, persistent_workers=True, pin_memory=True, prefetch_factor=2)
+    assert digest(False, batch_size=2, **several) == digest(False, batch_size=2) != digest(False, batch_size=4)
+    assert digest(True, batch_size=2, **several) != digest(True, batch_size=2)
+
+
 def test_config_text_reads_back(tmp_path):
     content = dict(a=dict(b=[1, (2, 'x'), {'3': None}], lr=1e-4), ref='{cfg:a}', flag=True)
     StageConfig(content).dump(str(tmp_path / 'config.py'))

@@ -2,7 +2,9 @@
 """A run that waits for people: journal, exit status, what it says, and going on; also elsewhere."""
 import importlib.util
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,7 +151,11 @@ def test_a_whole_run_waits_goes_on_and_trains_as_with_an_oracle(minidrive_root, 
         assert train(tmp_path / 'human.py', '--work-dir', work_dir, *options) == 0
         assert 'waits for people' in capsys.readouterr().out
     assert Journal(work_dir / 'journal.json').stage('round1_main')['status'] == 'waiting'
-    with pytest.raises(JournalError, match='config of stage round1_main'):
+    (tmp_path / 'another').mkdir()
+    work_dir = Path(shutil.move(work_dir, tmp_path / 'another' / 'place'))
+    cfg.val_dataloader.num_workers, cfg.val_dataloader.persistent_workers = 1, False
+    StageConfig(cfg.to_dict()).dump(str(tmp_path / 'human.py'))
+    with pytest.raises(JournalError, match=r'config of stage round1_main.* train.py \S*/another/place/config.py --work-dir'):
         StagedRunner.from_cfg(build_config(str(tmp_path / 'oracle.py'), work_dir=str(work_dir), resume='auto')).train()
     assert answer_with_truth(work_dir, minidrive_root / 'cityscapes') > 0
     assert train(tmp_path / 'human.py', '--work-dir', work_dir, '--resume') == 0

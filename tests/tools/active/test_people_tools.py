@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from udatools.active import LabelLedger
+from udatools.active import LabelLedger, Limits
 from udatools.active.codecs import CODECS
 from udatools.active.request import Answer, RequestItem, class_table, number_regions, region_digest, write_mask, write_request
 from udatools.engine.runner.journal import WorkDirLock
@@ -50,7 +50,7 @@ def run(tmp_path):
     request = write_request(root, header, items)
     with LabelLedger(tmp_path / 'run' / 'ledger.sqlite') as ledger:
         ledger.open_campaign(dict(run='street', classes=header['classes'], total_pixels=header['total_pixels']),
-                             unit='points', budget=100)
+                             unit='points', limits=Limits(100))
         ledger.add_request(request)
     return tmp_path / 'run', request, answers
 

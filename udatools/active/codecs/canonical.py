@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from udatools.utils.atomic import write_png_atomic, write_text_atomic
+from udatools.utils.atomic import write_png_atomic
 
+from ..points_table import COLUMNS, FILENAME, write_table
 from ..request import NOT_ANSWERED, VOID, Answer, Request
 from ..submission import Submission
 from .base import Codec, ImageOf, Sample
@@ -28,7 +29,6 @@ from .names import ClassNames
 from .reading import Reading, fields, number, these
 from .shapes import check_answers, representative_pixels, unit_map, unit_shapes
 
-COLUMNS = ('point_id', 'image', 'x', 'y', 'round', 'pred', 'conf', 'score', 'region_id', 'label')
 _NEEDED = {'image', 'x', 'y', 'label'}
 
 
@@ -40,7 +40,7 @@ class CanonicalCodec(Codec):
 
     def recognises(self, sample: Sample) -> bool:
         if sample.path.is_dir():
-            return any((sample.path / name).exists() for name in ('points.csv', 'answers.json', 'answers'))
+            return any((sample.path / name).exists() for name in (FILENAME, 'answers.json', 'answers'))
         header = sample.head.removeprefix(b'\xef\xbb\xbf').split(b'\n')[0].decode('utf-8', 'replace').strip()
         return any(_NEEDED <= {name.strip('"') for name in header.split(mark)} for mark in ',;\t')
 
@@ -63,8 +63,8 @@ class CanonicalCodec(Codec):
             costs = document.get('images') or {}
         for file in sorted((path / 'answers').rglob('*.png')):
             _read_map(reading, path, file, who)
-        if (path / 'points.csv').is_file():
-            _read_table(reading, path / 'points.csv', who)
+        if (path / FILENAME).is_file():
+            _read_table(reading, path / FILENAME, who)
         try:
             _read_costs(reading, costs, who)
         except ValueError as error:
@@ -110,14 +110,7 @@ class CanonicalCodec(Codec):
                              label))
         classes = [('id', 'name', 'colour', 'key')]
         classes += [(str(names.value(label)), label, colour, key) for label, colour, key in names.legend(with_open=False)]
-        return [_write_csv(out_dir / 'points.csv', rows), _write_csv(out_dir / 'classes.csv', classes)]
-
-
-def _write_csv(path: Path, rows: Sequence[tuple[str, ...]]) -> Path:
-    text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows(rows)
-    write_text_atomic(path, text.getvalue())
-    return path
+        return [write_table(out_dir / FILENAME, rows), write_table(out_dir / 'classes.csv', classes)]
 
 
 def _read_map(reading: Reading, root: Path, file: Path, who: str) -> None:

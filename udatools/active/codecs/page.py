@@ -7,6 +7,7 @@ events that hold. Exported is the package itself with its images: ``python tools
 """
 import shutil
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -103,8 +104,13 @@ def _read(store: AnswerStore, request: Request) -> Submission:
                 key=key, answer=asked.full(labels), annotator=who, tool=PageCodec.name,
                 points=int(answered.sum()) if request.kind == 'points' else 0,
                 clicks=sum(event.clicks for event in effective(mine)),
-                components=int(np.unique(asked.region[answered]).size), seconds=round(seconds_of(mine), 3)))
+                components=int(np.unique(asked.region[answered]).size), seconds=round(seconds_of(mine), 3),
+                answered_at=_iso(max(event.time_ms for event in mine))))
     return Submission(request.request_id, answers, problems)
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, timezone.utc).isoformat(timespec='milliseconds') if time_ms else ''
 
 
 def _events(request: Request, answer: Answer, asked: Asked) -> list[Event]:

@@ -41,7 +41,6 @@ class ActiveLabelingHook(Hook):
         num_rounds (int): rounds of the campaign.
         panels (int): images whose prediction is kept for the report.
         seed (int): seed of selectors that draw.
-        run (str): name of the run, noted in the request.
         policy (str): what holds where several people answered differently: ``'first'``, ``'last'`` or ``'majority'``.
 
     Raises:
@@ -54,7 +53,7 @@ class ActiveLabelingHook(Hook):
                  checkpoint: str, dataset: Mapping[str, Any], ledger: str, request_dir: str, label_dir: str,
                  selector_model: Mapping[str, Any] | None = None, selector_checkpoint: str | None = None,
                  budget: Mapping[str, Any] | None = None, round: int = 1, num_rounds: int = 1, panels: int = 4,
-                 seed: int = 0, run: str = '', policy: str = 'first') -> None:
+                 seed: int = 0, policy: str = 'first') -> None:
         self.selector = SELECTORS.build(dict(selector))
         self.annotator = ANNOTATORS.build(dict(annotator))
         self.model, self.checkpoint, self.dataset = model, checkpoint, dataset
@@ -65,7 +64,7 @@ class ActiveLabelingHook(Hook):
             raise ValueError(f'{type(self.selector).__name__} reads the two classifiers of a pixel selector; give '
                              'selector_model and selector_checkpoint')
         self.plan: dict[str, Any] = dict(
-            round=int(round), num_rounds=int(num_rounds), run=run, seed=int(seed), panels=int(panels),
+            round=int(round), num_rounds=int(num_rounds), seed=int(seed), panels=int(panels),
             budget=None if budget is None else Budget(**budget))
         if self.plan['budget'] is not None:
             self.plan['budget'].check_kind(self.selector.kind)
@@ -105,7 +104,8 @@ class ActiveLabelingHook(Hook):
         """
         target, predict, models = self.open_target()
         weights = {name: state_dict_digest(model.state_dict()) for name, model in models.items()}
-        plan = RoundPlan(weights=weights, inference=repr(self.dataset['pipeline']), **self.plan)
+        plan = RoundPlan(weights=weights, inference=repr(self.dataset['pipeline']), run=runner.cfg.get('run_name', ''),
+                         **self.plan)
         result = ask_round(plan, target, predict, self.selector, self.annotator, policy=self.policy,
                            **self.paths)
         if result.pending is not None:

@@ -5,6 +5,7 @@ Kill it anywhere: what is done stays done, a half-done training goes on from its
 labelling is redone to the same result. Nothing random is carried in process state, so the numbers are those of an
 uninterrupted run.
 """
+import shlex
 import time
 from pathlib import Path
 from time import sleep
@@ -136,18 +137,23 @@ class StagedRunner:
             raise JournalError(f'{self.work_dir} already holds a run; add --resume to go on with it, '
                                'or choose another --work-dir')
         changed = [stage.name for stage in self.stages
-                   if journal.stage(stage.name).get('config', digest := self._digest(stage)) != digest]
+                   if (digest := journal.stage(stage.name).get('config')) is not None
+                   and digest not in (self._digest(stage), self._digest(stage, loading=True))]
         if changed:
             raise JournalError(f'the config of stage {", ".join(changed)} is not the one that {self.work_dir} was run with; '
-                               'choose another --work-dir, or take the change back to go on')
+                               'choose another --work-dir, or take the change back to go on. If the config files changed with '
+                               'udatools, the run still has its own: train.py '
+                               f'{shlex.quote(str(self.work_dir / "config.py"))} --work-dir {shlex.quote(str(self.work_dir))} '
+                               '--resume')
         if not journal.exists:
             journal.content['run'] = {'name': self.name, 'seed': self.seed, 'stages': [stage.name for stage in self.stages]}
             journal.write()
             StageConfig(self.cfg.to_dict()).dump(str(self.work_dir / 'config.py'))
 
-    def _digest(self, stage: Stage) -> str:
+    def _digest(self, stage: Stage, *, loading: bool = False) -> str:
+        """Of the stage's config; with ``loading`` as journals of earlier versions hold it."""
         cfg = merge_stage_config(self.cfg, stage)
-        digest = config_digest(cfg)
+        digest = config_digest(cfg, loading=loading)
         if not self._selects(stage):
             return digest
         return json_digest([digest, self.selection.settings(), repr(machine_independent(cfg.get('target_images')))])
@@ -185,6 +191,7 @@ class StagedRunner:
         cfg = merge_stage_config(self.cfg, stage)
         cfg = StageConfig(fill_placeholders(cfg.to_dict(), value_of), filename=None)
         cfg.work_dir = str(self.work_dir / 'stages' / stage.folder)
+        cfg.run_name = self.journal.content.get('run', {}).get('name', self.name)
         cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
         cfg.start_from = str(self.checkpoint_of(stage.init, stage)) if stage.init else cfg.get('load_from')
         cfg.load_from, cfg.resume = None, False

@@ -16,6 +16,8 @@ from mmengine.config import Config
 # they may differ between a run and its continuation.
 RELEVANT = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'auto_scale_lr', 'param_scheduler', 'custom_hooks',
             'randomness', 'load_from', 'val_dataloader', 'val_cfg', 'val_evaluator')
+# How batches are loaded, not what is in them.
+_LOADING = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 _KEYS = {'name', 'init', 'config', 'evaluate'}
 _PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
 _REFERENCE = re.compile(r'\{cfg:(\*?)([\w.]+)(\??)\}')
@@ -213,7 +215,15 @@ def machine_independent(value: Any) -> Any:
     return value
 
 
-def config_digest(cfg: Config) -> str:
-    """SHA-256 of what affects a stage's numbers; paths below the work directory are still placeholders."""
+def config_digest(cfg: Config, *, loading: bool = True) -> str:
+    """SHA-256 of what affects a stage's numbers; paths below the work directory are still placeholders.
+
+    Args:
+        cfg (Config): of the stage.
+        loading (bool): whether the number of workers and the like count, which say how batches are loaded.
+    """
     relevant = {key: machine_independent(value) for key, value in cfg.to_dict().items() if key in RELEVANT}
+    if not loading:
+        for key in relevant.keys() & {'train_dataloader', 'val_dataloader'}:
+            relevant[key] = {name: value for name, value in (relevant[key] or {}).items() if name not in _LOADING}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,4 @@
+_base_ = ['../_base_/models/deeplabv2_r101.py', '../_base_/datasets/gta2cs.py', '../_base_/methods/active_points.py',
+          '../_base_/schedules/adaptsegnet.py', '../_base_/default_runtime.py']
+labor = dict(selector=dict(_delete_=True, type='ConfidenceSelector', kind='points'))
+baselines = ['work_dirs/source_only_gta2cs', 'work_dirs/adaptsegnet_gta2cs', 'work_dirs/supervised_gta2cs']

@@ -1,0 +1,6 @@
+_base_ = ['../_base_/models/deeplabv2_r101.py', '../_base_/datasets/gta2cs.py', '../_base_/methods/labor_spl.py',
+          '../_base_/schedules/adaptsegnet.py', '../_base_/default_runtime.py']
+labor = dict(
+    selector=dict(_delete_=True, type='MCDALSelector', kind='points'),
+    budget=dict(_delete_=True, unit='points', amount=40, per='image'))
+baselines = ['work_dirs/source_only_gta2cs', 'work_dirs/adaptsegnet_gta2cs', 'work_dirs/supervised_gta2cs']
