@@ -101,9 +101,12 @@ def tiny_data(minidrive_root, minidrive_video_root, tmp_path_factory):
     for path in (minidrive_root / 'camvid' / 'val').iterdir():
         for offset in (-1, 1):  # images of the set follow upon each other, by their names
             write_flow(flow_path(flow, path.stem, offset), np.zeros((2, 32, 64), np.float32))
+    sequences = tmp_path_factory.mktemp('sequences')
+    _write_sequences(minidrive_root / 'synthia', minidrive_video_root / 'cityscapes_vps' / 'train' / 'img', sequences)
     return {'GTA5Domain': minidrive_root / 'gta5', 'CityscapesDomain': minidrive_root / 'cityscapes',
             'SYNTHIADomain': minidrive_root / 'synthia', 'CamVidDomain': minidrive_root / 'camvid', 'flow of CamVidDomain': flow,
-            'CARLADomain': carla,
+            'CARLADomain': carla, 'SYNTHIASeqDomain': sequences / 'synthia_seq',
+            'CityscapesSequenceDomain': sequences / 'cityscapes', 'flow of CityscapesSequenceDomain': sequences / 'flow',
             'VIPERDomain': minidrive_video_root / 'viper', 'CityscapesVPSDomain': minidrive_video_root / 'cityscapes_vps'}
 
 
@@ -119,6 +122,24 @@ def _write_carla(cityscapes, carla):
         cv2.imwrite(str(carla / 'labels' / f'{ids[-1]}.png'), CARLA_TAGS[cv2.imread(str(label), cv2.IMREAD_UNCHANGED)])
     (carla / 'train.txt').write_text('\n'.join(ids))
     (carla / 'val.txt').write_text(ids[0])
+
+
+def _write_sequences(synthia, frames, root):
+    """The SYNTHIA stills as a drive of SYNTHIA-Seq; frames as a snippet of Cityscapes, with flow that says nothing moves."""
+    from udatools.datasets.flow_io import flow_path, write_flow
+
+    for part in ('RGB', 'GT/LABELS'):
+        folder = root / 'synthia_seq' / 'SYNTHIA-SEQS-04-DAWN' / part / 'Stereo_Left' / 'Omni_F'
+        folder.mkdir(parents=True)
+        for number, path in enumerate(sorted((synthia / part).iterdir())):
+            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            cv2.imwrite(str(folder / f'{number:06d}.png'), np.minimum(image, 15) if part != 'RGB' else image)  # 15 raw ids
+    folder = root / 'cityscapes' / 'leftImg8bit_sequence' / 'train' / 'ulm'
+    folder.mkdir(parents=True)
+    for number, path in enumerate(sorted(frames.iterdir())):
+        key = f'ulm_000000_{number:06d}_leftImg8bit'
+        (folder / f'{key}.png').write_bytes(path.read_bytes())
+        write_flow(flow_path(root / 'flow', f'ulm/{key}', -1), np.zeros((2, 32, 64), np.float32))
 
 
 @pytest.fixture

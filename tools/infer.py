@@ -5,6 +5,11 @@ The input is an image (or several), a folder, a pattern such as 'drive/*.png', o
 Writes DIR/overlay/<name>.png, or DIR/overlay.mp4 of a video, at the size of the input; --save chooses other pictures. Ctrl-C at
 any time; the same command goes on, and files that are there stay.
 
+--save panoptic writes DIR/panoptic/<name>.png and DIR/panoptic.json as Cityscapes-VPS has them, for VPQ^s of a video:
+
+    python tools/infer.py MODEL data/cityscapes_vps/val/img --out DIR --save panoptic
+    python tools/eval_vpq.py GT.json DIR/panoptic.json --semantic --protocol viper15
+
 --compare makes a video for people: input, prediction of a source-only network, adapted prediction, flow, and the pseudo-label
 before and after refinement.
 
@@ -18,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works
 
 import udatools  # noqa: E402, F401 - checks the environment before anything of mmengine is imported
 
-KINDS = ('overlay', 'colour', 'ids', 'confidence')  # as in udatools.engine.prediction_writer, which takes seconds to import
+# As in udatools.engine.prediction_writer, which takes seconds to import.
+KINDS = ('overlay', 'colour', 'ids', 'confidence', 'panoptic')
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -34,7 +40,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--overwrite', action='store_true', help='replace what is there')
     plain = parser.add_argument_group('pictures of each frame')
     plain.add_argument('--save', nargs='+', choices=KINDS, help='classes over the picture (default), their colours, train ids as '
-                       'PNG, probability of the class as PNG, round(255 p)')
+                       'PNG, probability of the class as PNG, round(255 p), a panoptic set whose segments are whole classes')
     plain.add_argument('--batch-size', type=int, help='frames of one size that the network gets at a time (default: 1)')
     compare = parser.add_argument_group('side by side')
     compare.add_argument('--compare', metavar='CHECKPOINT', help='of the source-only network')

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions as files: what they hold, what is done again, and what a failure leaves."""
+import json
 import os
 import time
 import weakref
@@ -49,7 +50,7 @@ def test_what_the_files_hold(predictor, tmp_path):
     folder = write_images(tmp_path / 'in', images)
     out = tmp_path / 'out'
     assert write_predictions(predictor, open_input([folder]), out, save=KINDS, batch_size=3) == (3, 0)
-    assert files(out) == sorted(['predictions.json', *(f'{kind}/{i}.png' for kind in KINDS for i in range(3))])
+    assert files(out) == sorted(['panoptic.json', 'predictions.json', *(f'{kind}/{i}.png' for kind in KINDS for i in range(3))])
     for number, image in enumerate(images):
         label, confidence = predictor.predict([image])[0]
         found = {kind: read(out / kind / f'{number}.png') for kind in KINDS}
@@ -58,6 +59,7 @@ def test_what_the_files_hold(predictor, tmp_path):
         label = found['ids']
         assert np.abs(found['confidence'] - 255 * confidence.astype(float)).max() <= 1
         assert np.array_equal(found['colour'], np.array(PALETTE)[label])
+        assert np.array_equal(found['panoptic'], np.stack([label + 1, 0 * label, 0 * label], -1))
         assert np.array_equal(found['overlay'], panels.overlay(image[..., ::-1], label, PALETTE))
 
 
@@ -74,6 +76,26 @@ def test_what_is_there_stays_and_what_is_not_is_made(predictor, tmp_path):
     assert write_predictions(predictor, open_input([folder]), out, save=['ids']) == (1, 2)
     expected = predictor.predict(drive(2, seed=5)[1:])[0].label
     assert np.array_equal(read(out / 'ids' / '1.png'), expected)
+
+
+def test_the_panoptic_json_is_about_the_files_that_are_there(predictor, tmp_path):
+    folder, out, path = write_images(tmp_path / 'in', drive(4)), tmp_path / 'out', tmp_path / 'out' / 'panoptic.json'
+    with pytest.raises(RuntimeError, match='out of memory'):
+        write_predictions(Failing(predictor, 2), open_input([folder]), out, save=['panoptic'])
+    assert not path.exists() and (out / 'panoptic' / '0.png').exists()
+    assert write_predictions(predictor, open_input([folder]), out, save=['panoptic']).reused > 0
+    whole, written = path.read_bytes(), path.stat().st_mtime_ns
+    assert [image['id'] for image in json.loads(whole)['images']] == ['0', '1', '2', '3']
+    write_predictions(predictor, open_input([folder]), out, save=['panoptic'])
+    assert path.stat().st_mtime_ns == written  # nothing to do
+    write_predictions(predictor, open_input([folder]), tmp_path / 'at_once', save=['panoptic'])
+    assert (tmp_path / 'at_once' / 'panoptic.json').read_bytes() == whole
+    (folder / '0.png').unlink()
+    write_predictions(predictor, open_input([folder]), out, save=['panoptic'])
+    assert [image['id'] for image in json.loads(path.read_text())['images']] == ['1', '2', '3']
+    os.utime(path, ns=(0, 0))  # as if a killed run had renewed a picture
+    write_predictions(predictor, open_input([folder]), out, save=['panoptic'])
+    assert path.stat().st_mtime_ns > written
 
 
 def test_a_folder_is_of_one_network_and_one_input(predictor, tmp_path):
@@ -163,7 +185,7 @@ def test_few_frames_are_held(predictor, tmp_path, monkeypatch):
 def test_what_is_refused(predictor, tmp_path):
     frames = open_input([write_images(tmp_path / 'in', drive(1))])
     for settings in (dict(save=[]), dict(save=['labels']), dict(batch_size=0)):
-        with pytest.raises(ValueError, match='expected some of overlay, colour, ids, confidence, and 1 or more'):
+        with pytest.raises(ValueError, match='expected some of overlay, colour, ids, confidence, panoptic, and 1 or more'):
             write_predictions(predictor, frames, tmp_path / 'out', **settings)
     assert not (tmp_path / 'out').exists()
     (tmp_path / 'file').write_text('x')

@@ -68,7 +68,8 @@ def test_video_rows_have_vpq():
                             'c_x': [video(0, 30.0, 20.0), result(1, train=(30.0, 0.0))]})
     assert [(row['VPQs'], row['VPQs_std']) for row in rows] == [(31.0, pytest.approx(2 ** 0.5)), (20.0, None), (None, None)]
     table = format_markdown(rows, compact=True).splitlines()
-    assert table[0].startswith('| method | mIoU | VPQ^s | gain |') and table[2].startswith('| a | 42.0 ± 2.8 | 31.0 ± 1.4 |')
+    assert table[0].startswith('| method | mIoU (p) | VPQ^s (p) | gain |')
+    assert table[2].startswith('| a | 42.0 ± 2.8 | 31.0 ± 1.4 |')
     assert '| c | 30.0 ± 0.0 | - |' in table[4]
     assert 'VPQ' not in format_markdown(comparison_rows(RUNS))
 
@@ -110,7 +111,7 @@ def test_markdown_forms():
     rows = comparison_rows(RUNS)
     full, compact = format_markdown(rows).splitlines(), format_markdown(rows, compact=True).splitlines()
     assert full[:3] == [
-        '| method | seeds | mIoU | by seed | gain | labelled pixels | time | memory | of supervised |',
+        '| method | seeds | mIoU (p) | by seed | gain | labelled pixels | time | memory | of supervised |',
         '|---|---|---|---|---|---|---|---|---|',
         '| spl | 2 | 46.5 ± 2.1 | 48.0 / 45.0 | +24.5 | 2.20 % | ×5.62 | ×2.00 | 85.5 % |']
     assert compact[2] == '| spl | 46.5 ± 2.1 | +24.5 | 2.20 % | ×5.62 | ×2.00 | 85.5 % |'
@@ -136,7 +137,14 @@ def test_classes_are_means_over_the_seeds_that_have_them():
     rows = comparison_rows(runs)
     assert rows[0]['IoU'] == {'road': 85.0, 'train': 10.0} and rows[1]['IoU'] == {'road': 7.0, 'train': None}
     assert format_classes(rows).splitlines() == [
-        '| method | mIoU | road | train |', '|---|---|---|---|', '| a | 2.0 | 85.0 | 10.0 |', '| b | 5.0 | 7.0 | - |']
+        '| method | mIoU (p) | road | train |', '|---|---|---|---|', '| a | 2.0 | 85.0 | 10.0 |', '| b | 5.0 | 7.0 | - |']
+
+
+def test_every_metric_is_under_the_name_of_its_protocol():
+    rows = comparison_rows({'a': [dict(video(0, 40.0, 30.0), protocol='viper15')]})
+    assert rows[0]['protocol'] == 'viper15'
+    assert '| mIoU (viper15) | by seed | VPQ^s (viper15) |' in format_markdown(rows)
+    assert format_classes(rows).startswith('| method | mIoU (viper15) |')
 
 
 def test_protocols_are_not_mixed():

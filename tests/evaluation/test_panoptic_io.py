@@ -15,6 +15,8 @@ from udatools.evaluation.panoptic_io import (
     clip_of_name,
     read_panoptic_png,
     read_panoptic_set,
+    semantic_categories,
+    semantic_ids,
     write_panoptic_png,
 )
 
@@ -96,6 +98,20 @@ def test_a_set_is_written_and_read(tmp_path):
     assert [(one['area'], one['bbox']) for one in info] == [(3, [0, 0, 2, 2]), (1, [0, 1, 1, 1])]
     with pytest.raises(ValueError, match=r'a_3: segments \[5\] have no category'):
         PanopticWriter(path, CATEGORIES).add('a_3', np.array([[5]]), {})
+
+
+def test_pictures_that_are_there_are_taken_into_a_set(tmp_path):
+    write_panoptic_png(tmp_path / 'pred' / 'a_1.png', semantic_ids(np.array([[1, 255, 0]], np.uint8)))
+    writer = PanopticWriter(tmp_path / 'pred.json', semantic_categories(['car', 'road']))
+    writer.adopt_semantic('a_1')
+    writer.finish()
+    frame, = read_panoptic_set(tmp_path / 'pred.json').frames
+    assert frame.segments == ((1, 13, False), (2, 0, False)) and read_panoptic_png(frame.path).tolist() == [[2, 0, 1]]
+
+
+def test_categories_of_a_network_are_those_of_cityscapes_where_it_has_them():
+    assert semantic_categories(['road', 'bicycle']) == (Category(0, 'road', False), Category(18, 'bicycle', False))
+    assert [one.id for one in semantic_categories(['sky', 'pavement'])] == [0, 1]
 
 
 @pytest.mark.parametrize('folder', ['pred', 'pan_pred', 'val/panoptic_video', '.'])

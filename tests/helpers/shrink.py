@@ -38,6 +38,10 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
     if 'target_flow' in cfg:
         own = Path(data['CityscapesVPSDomain']).parent / 'flow' / 'cityscapes_vps' / 'train'
         cfg.target_flow.root = str(data.get(f'flow of {cfg.target_images.type}', own))
+    if 'target_offsets' in cfg:  # of frames 2 apart; those of the data are 1 apart
+        cfg.target_offsets = (0, -1)
+        if 'vst' in cfg:
+            cfg.vst.aggregation.offsets = (-1, 1)
     if 'viper_conditions' in cfg:
         cfg.viper_conditions = None  # the list of day sequences is not part of the data
     _shrink_data(cfg._cfg_dict, data, items)

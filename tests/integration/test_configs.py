@@ -69,7 +69,8 @@ np.save(sys.argv[4], inference_model(model, image).seg_logits.data.numpy())
 """
 
 
-@pytest.mark.parametrize('name', ['labor/spl_minidrive', 'adaptsegnet/adaptsegnet_multilevel_gta2cs'])
+@pytest.mark.parametrize('name', [
+    'labor/spl_minidrive', 'adaptsegnet/adaptsegnet_multilevel_gta2cs', 'video_da/vat_vst_minidrive_video'])
 def test_final_model_is_plain_mmseg_with_the_same_logits(name, tiny_data, tmp_path):
     import numpy as np
     cfg = shrink(REPO / 'configs' / f'{name}.py', data=tiny_data, work_dir=tmp_path / 'run')

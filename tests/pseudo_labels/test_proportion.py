@@ -81,3 +81,42 @@ def test_half_precision_ties_are_kept_as_the_labels_keep_them(tmp_path, fixed_pr
     store = PseudoLabelStore(tmp_path / 'out')
     summary = generate_pseudo_labels(fixed_predictor([prob]), keys[:1], policy, store, 2, clips={'a': [0]})
     assert share == summary.coverage['kept_share'] == 1
+
+
+def few_clips(fixed_predictor, folder, count=3):
+    """Trials on clips of one frame whose probabilities are spread evenly over 0.5 to 1."""
+    row = torch.linspace(0.5, 1.0, 400)
+    predictor = fixed_predictor([torch.stack([row, 1 - row]).reshape(2, 20, 20)] * count)
+    return Trials(predictor, count, 2, MAKERS[1:], {str(i): [i] for i in range(count)}, folder)
+
+
+@pytest.mark.parametrize('make', MAKERS[1:])
+def test_on_few_clips_the_start_decides_unless_the_recursion_has_settled(tmp_path, fixed_predictor, make):
+    with few_clips(fixed_predictor, tmp_path) as trials:
+        assert trials.share(make(1e-3)) > 0.1  # of the 20 % above 0.9
+        with pytest.raises(ValueError, match='0.05 cannot be reached'):
+            match_proportion(lambda value: trials.share(make(value)), 0.05)
+        value, share = match_proportion(lambda value: trials.share(trials.settle(make(value))), 0.05)
+        assert share == pytest.approx(0.05, abs=0.005) and 0.01 < value < 0.5
+
+
+def test_settled_thresholds_are_those_of_fifty_steps_and_training_starts_as_ever(tmp_path, fixed_predictor):
+    policy = ClipAdaptivePolicy(0.3)
+    with few_clips(fixed_predictor, tmp_path) as trials:
+        settled = trials.settle(policy)
+        histogram = trials._counted[ClipAdaptivePolicy][0]
+    theta = policy.initial_thresholds(2)
+    for _ in range(51):  # 17 times three clips
+        theta = policy.step(theta, histogram)
+    assert settled.initial_thresholds(2).tolist() == theta.tolist() and settled.settings()['alpha'] == 0.3
+    assert policy.initial_thresholds(2).tolist() == [0.9, 0.9] and policy.settings()['initial'] == 0.9
+
+
+def test_settled_labels_have_the_share_that_was_found(tmp_path, fixed_predictor, soft, keys):
+    with Trials(fixed_predictor(soft), 7, 4, MAKERS, CLIPS, tmp_path) as trials:
+        settled = [trials.settle(make(0.5)) for make in MAKERS]
+        shares = [trials.share(policy) for policy in settled]
+        assert trials.settle(whole := MAKERS[0](0.5)) is whole
+    for i, (policy, share) in enumerate(zip(settled, shares)):
+        summary = generate_pseudo_labels(fixed_predictor(soft), keys, policy, PseudoLabelStore(tmp_path / str(i)), 4, clips=CLIPS)
+        assert summary.coverage['kept_share'] == share

@@ -8,16 +8,21 @@ import torch
 from mmengine.registry import init_default_scope
 from shrink import REPO, shrink
 
-from udatools.registry import MODELS
+from udatools.registry import DATASETS, MODELS
 
 
 @pytest.fixture(scope='module')
-def main():
+def tool():
     path = REPO / 'tools' / 'analysis' / 'compare_pseudo_labels.py'
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    return module
+
+
+@pytest.fixture(scope='module')
+def main(tool):
+    return tool.main
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +37,7 @@ def run(tiny_data, tmp_path_factory):
     model = MODELS.build(dict(type='UDASegmentor', segmentor=dict(cfg.segmentor, decode_head=head),
                               data_preprocessor=cfg.data_preprocessor))
     for parameter in model.decode_head.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
+        torch.nn.init.normal_(parameter, std=3.0)
     torch.save(dict(state_dict=model.state_dict()), root / 'model.pth')
     return root
 
@@ -40,19 +45,42 @@ def run(tiny_data, tmp_path_factory):
 def test_all_methods_at_one_proportion(main, run, capsys):
     arguments = [str(run / 'cfg.py'), str(run / 'model.pth'), '--proportions', '0.3', '0.999', '--out', str(run / 'labels'),
                  '--json', str(run / 'out.json')]
-    assert main(arguments) == 0
-    printed = capsys.readouterr().out
+    assert main(arguments) == 1
+    printed, error = capsys.readouterr()
     records = json.loads((run / 'out.json').read_text())
     found = {record['method']: record for record in records if record['proportion'] == 0.3}
-    assert 'class_balanced' in found
+    assert 'clip_adaptive' in found and {record['protocol'] for record in records} == {'viper15'}
     for method, record in found.items():
-        assert record['kept'] == pytest.approx(0.3, abs=0.05) and record['quality']['images'] == 1
+        assert record['kept'] == pytest.approx(0.3, abs=0.02) and record['quality']['images'] == 1
         coverage = json.loads((run / 'labels' / f'{method}_0.3' / 'coverage.json').read_text())
         assert coverage['kept_share'] == record['kept'] and coverage['images'] == 6
-    missing = {'instance_adaptive', 'clip_adaptive', 'clip_adaptive_aggregated'} - found.keys()
-    assert all(f'{method}: a share of 0.3 cannot be reached' in printed for method in missing)
-    rows = [line.split() for line in printed.splitlines() if line.startswith(('0.3 ', '0.999 '))]
-    assert len(rows) == 2 and all(len(row) >= 5 for row in rows)
+    assert 'error: clip_adaptive: a share of 0.999 cannot be reached' in error
+    assert 'P-mIoU (portion or alpha, kept), protocol viper15' in printed
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.startswith(('0.3 ', '0.999 '))}
+    assert '-' in rows['0.999'] and rows['0.3'].count('-') == 4 - len(found)
+
+
+def test_a_share_that_all_reach_is_no_error(main, run, capsys):
+    assert main([str(run / 'cfg.py'), str(run / 'model.pth'), '--proportions', '0.3', '--methods', 'clip_adaptive']) == 0
+    assert capsys.readouterr().err == ''
+
+
+def test_a_share_that_is_jumped_over_is_named(main, run, capsys, monkeypatch):
+    monkeypatch.setattr('udatools.pseudo_labels.proportion.match_proportion', lambda *args: (0.5, 0.33))
+    assert main([str(run / 'cfg.py'), str(run / 'model.pth'), '--proportions', '0.3', '--methods', 'instance_adaptive']) == 1
+    printed, error = capsys.readouterr()
+    assert 'instance_adaptive: the share nearest to 0.3 is 0.3300' in error and printed.splitlines()[-1].split() == ['0.3', '-']
+
+
+@pytest.mark.parametrize('part', [dict(indices=[3, 9, 14, 15, 29]), dict(portion=0.5)], ids=['indices', 'portion'])
+def test_labels_of_a_part_of_the_images_are_scored_on_that_part(tool, uneven_video_root, part):
+    root = str(uneven_video_root / 'cityscapes_vps')
+    everything = dict(type='CityscapesVPSDomain', data_root=root, split='val', classes='viper15', pipeline=[])
+    labelled = DATASETS.build(dict(everything)).keys
+    keys = DATASETS.build(dict(everything, labelled=False, **part)).keys
+    expected = [key for key in labelled if key in keys]
+    assert 0 < len(expected) < len(labelled)
+    assert tool.labelled_part(dict(everything, **part), keys).keys == expected
 
 
 def test_a_config_without_pseudo_labels_is_named(main, run, capsys):

@@ -7,10 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from tiny_network import CLASSES, drive, read_video, write_images, write_network, write_video
 
+from udatools.datasets import CityscapesVPSDomain
+from udatools.engine import frame_predictor
 from udatools.engine.frame_predictor import load_frame_predictor
 from udatools.engine.prediction_writer import KINDS
+from udatools.evaluation import VPQMetric
+from udatools.evaluation.vpq_files import report, score_files
+from udatools.ops.histograms import WinningPrediction
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'infer.py'
 
@@ -63,6 +69,47 @@ def test_a_folder_a_pattern_and_files(infer, networks, tmp_path):
     assert infer(networks[0], f'{folder}/[01].png', '--out', tmp_path / 'b')[2].startswith('infer  2/2 frames')
     assert infer(networks[0], folder / '2.png', folder / '0.png', '--out', tmp_path / 'c')[0] == 0
     assert files(tmp_path / 'c') == ['overlay/0.png', 'overlay/2.png', 'predictions.json']
+
+
+class Shifted:
+    """The ground truth of a data set, three pixels to the right, as the answer of a network."""
+
+    def __init__(self, dataset):
+        self.classes, self.palette = dataset.metainfo['classes'], dataset.metainfo['palette']
+        self.labels = {cv2.imread(dataset.image_path(key)).tobytes(): np.roll(dataset.load_label(key), 3, axis=1)
+                       for key in dataset.keys}
+        self.other = np.zeros_like(next(iter(self.labels.values())))
+
+    def fingerprint(self):
+        return 'of ground truth'
+
+    def predict(self, images):
+        labels = [self.labels.get(image.tobytes(), self.other) for image in images]
+        return [WinningPrediction(np.where(label == 255, 0, label).astype(np.uint8), np.ones(label.shape, np.float16))
+                for label in labels]
+
+
+@pytest.mark.parametrize('classes', ['viper15', 'cityscapes19'])
+def test_panoptic_files_score_as_the_metric_does(infer, uneven_video_root, tmp_path, monkeypatch, classes):
+    root = uneven_video_root / 'cityscapes_vps'
+    dataset = CityscapesVPSDomain(root, split='val', classes=classes)
+    network = Shifted(dataset)
+    monkeypatch.setattr(frame_predictor, 'load_frame_predictor', lambda *args, **kwargs: network)
+    status, out, _ = infer('model.pth', root / 'val' / 'img', '--out', tmp_path, '--save', 'panoptic', '--batch-size', 4)
+    assert status == 0 and '30 predicted' in out
+    metric = VPQMetric(protocol='viper15', windows=(1, 2))
+    metric.dataset_meta = dataset.metainfo
+    for key in dataset.keys:
+        clip, frame = dataset.clip_of(key)
+        pred, = network.predict([cv2.imread(dataset.image_path(key))])
+        metric.process({}, [dict(clip=clip, frame=frame, key=key, pred_sem_seg=dict(data=torch.from_numpy(pred.label)[None]),
+                                 gt_sem_seg=dict(data=torch.from_numpy(dataset.load_label(key))[None]))])
+    expected = metric.evaluate(len(dataset.keys))
+    scored = score_files(root / 'panoptic_gt_val_city_vps.json', tmp_path / 'panoptic.json', semantic=True, protocol='viper15',
+                         windows=(1, 2))
+    assert len(dataset.keys) == scored.stats.frames == 6 and scored.extra == 24
+    found = {key: np.nan if value is None else value for key, value in report(scored)['metrics'].items()}
+    assert found == pytest.approx(expected, nan_ok=True, rel=1e-12) and 5 < found['VPQs'] < 95
 
 
 def test_a_video(infer, networks, tmp_path):

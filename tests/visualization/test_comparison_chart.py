@@ -7,7 +7,7 @@ import pytest
 
 from udatools.visualization.comparison_chart import write_comparison_chart
 
-ROWS = [dict(run=f'{name}_x', method=name, stage='train', mIoU=value, std=std)
+ROWS = [dict(run=f'{name}_x', method=name, protocol='viper15', stage='train', mIoU=value, std=std)
         for name, value, std in (('source_only', 20.0, 1.0), ('best', 44.5, None), ('supervised', 40.0, 0.5))]
 
 
@@ -23,6 +23,10 @@ def test_best_method_is_on_top(tmp_path):
     names = re.findall(r'<!-- (source_only|best|supervised) -->', text)  # of the tick labels, from the bottom
     assert names == ['source_only', 'supervised', 'best']
     assert all(f'<!-- {value} -->' in text for value in ('20.0', '44.5', '40.0'))
+
+
+def test_the_axis_names_the_protocol(tmp_path):
+    assert '<!-- mIoU (viper15) on the target, % -->' in write_comparison_chart(ROWS, tmp_path / 'a.svg').read_text()
 
 
 def test_two_stages_of_a_method_are_told_apart(tmp_path):

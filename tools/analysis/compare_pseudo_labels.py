@@ -6,6 +6,12 @@ class-balanced, instance-adaptive and clip-adaptive thresholds, and with the lat
 portion or alpha of each is set such that all keep the same share of the pixels. The labels are scored against ground truth of
 the target: for understanding only, a run that chooses anything by it is no longer unsupervised.
 
+Thresholds that follow images or clips start at 0.9 and go a tenth of the way with each one, so on a short video the start, not
+alpha, would decide how much is kept. Here the recursion runs over the set beforehand, 50 steps or more, and labels are made with
+thresholds that start where it ended. Training keeps the rule of the paper: one pass, from 0.9.
+
+A share that a method cannot reach leaves its cell empty, with the reason on stderr and the exit status 1.
+
 CONFIG is one that makes pseudo-labels of a video (a PseudoLabelHook in a stage, such as vat_vst_minidrive_video.py); model,
 images, views and flow are those of the hook. On one process.
 """
@@ -23,6 +29,8 @@ import udatools  # noqa: E402, F401 - checks the environment before anything of 
 from udatools.pseudo_labels import ClassBalancedPolicy, ClipAdaptivePolicy, InstanceAdaptivePolicy  # noqa: E402
 
 AGGREGATED = 'clip_adaptive_aggregated'
+#: How far from the wanted share a method may end: many sure pixels share one probability, which a threshold keeps or drops.
+TOLERANCE = 0.02
 #: Policy at a value of what decides how much it keeps: the portion, or alpha.
 METHODS = {
     'class_balanced': partial(ClassBalancedPolicy, step=0.0, maximum=1.0),
@@ -42,7 +50,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
                         help='shares of the pixels to keep (default: 0.3 0.4, as the paper)')
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS), help='default: all')
     parser.add_argument('--out', type=Path, help='keep the labels in OUT/<method>_<proportion> (default: they are not kept)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers there too')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers there too, with the protocol they follow')
     add_config_options(parser)
     return parser.parse_args(argv)
 
@@ -67,7 +75,7 @@ def labelled_part(dataset: dict[str, Any], keys: list[str]) -> Any:
         ValueError: if there is none.
     """
     from udatools.registry import DATASETS
-    settings = dict(dataset, labelled=True, label_dir=None, max_items=None, pipeline=[])
+    settings = dict(dataset, labelled=True, label_dir=None, max_items=None, portion=None, indices=None, pipeline=[])
     wanted = set(keys)
     indices = [i for i, key in enumerate(DATASETS.build(dict(settings)).keys) if key in wanted]
     if not indices:
@@ -76,8 +84,8 @@ def labelled_part(dataset: dict[str, Any], keys: list[str]) -> Any:
     return DATASETS.build(dict(settings, indices=indices))
 
 
-def compare(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """One record for each method and proportion; labels go into ``folder``."""
+def compare(args: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """One record for each method and proportion, and what could not be reached; labels go into ``folder``."""
     from udatools.engine.hooks.pseudo_label_hook import load_frozen
     from udatools.engine.inference import ImagePredictor, TargetImages
     from udatools.evaluation.pseudo_label_quality import pseudo_label_quality
@@ -96,7 +104,7 @@ def compare(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
                 raise ValueError(f'{args.config} labels without aggregation, so it does not say where flow comes from; leave '
                                  f'{AGGREGATED} out of --methods, or give a config such as vat_vst_minidrive_video.py')
             predictors[True] = AggregatedPredictor(single, images, positions, **hook['aggregation'])
-    num_classes, records = len(images.dataset.metainfo['classes']), []
+    num_classes, records, missed = len(images.dataset.metainfo['classes']), [], []
     for aggregated, predictor in predictors.items():
         methods = [method for method in args.methods if (method == AGGREGATED) == aggregated]
         if not methods:
@@ -105,44 +113,51 @@ def compare(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
             for method, proportion in itertools.product(methods, args.proportions):
                 make = METHODS[method]
                 try:
-                    value, share = match_proportion(lambda value, make=make: trials.share(make(value)), proportion)
+                    value, share = match_proportion(lambda value, make=make: trials.share(trials.settle(make(value))), proportion)
                 except ValueError as error:
-                    print(f'{method}: {error}')
+                    missed.append(f'{method}: {error}')
+                    continue
+                if abs(share - proportion) > TOLERANCE:
+                    missed.append(f'{method}: the share nearest to {proportion} is {share:.4f}; ask for that one')
                     continue
                 store = PseudoLabelStore(folder / f'{method}_{proportion:g}')
-                generate_pseudo_labels(predictor, images.keys, make(value), store, num_classes, clips=clips)
-                records.append(dict(method=method, proportion=proportion, parameter=value, kept=share,
-                                    quality=pseudo_label_quality(store.label_dir, truth)))
-    return records
+                generate_pseudo_labels(predictor, images.keys, trials.settle(make(value)), store, num_classes, clips=clips)
+                records.append(dict(protocol=truth.class_set.name, method=method, proportion=proportion, parameter=value,
+                                    kept=share, quality=pseudo_label_quality(store.label_dir, truth)))
+    return records, missed
 
 
 def format_table(records: list[dict[str, Any]], methods: list[str], proportions: list[float]) -> str:
-    """P-mIoU by proportion (rows) and method (columns), with the parameter that it took."""
-    cells = {(record['proportion'], record['method']): f'{record["quality"]["P-mIoU"]:.2f} ({record["parameter"]:.3f})'
-             for record in records}
-    widths = [max(len(method), 14) for method in methods]
-    lines = ['P-mIoU (portion or alpha)', 'proportion  ' + '  '.join(map(str.rjust, methods, widths))]
+    """P-mIoU by proportion (rows) and method (columns), with the parameter that it took and the share that it kept."""
+    cells = {(record['proportion'], record['method']):
+             f'{record["quality"]["P-mIoU"]:.2f} ({record["parameter"]:.3f}, {record["kept"]:.3f})' for record in records}
+    widths = [max(len(method), 20) for method in methods]
+    protocol = f', protocol {records[0]["protocol"]}' if records else ''
+    lines = [f'P-mIoU (portion or alpha, kept){protocol}', 'proportion  ' + '  '.join(map(str.rjust, methods, widths))]
     for proportion in proportions:
         row = (cells.get((proportion, method), '-').rjust(width) for method, width in zip(methods, widths))
         lines.append(f'{proportion:<10g}  ' + '  '.join(row))
     return '\n'.join(lines)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Compares and prints."""
+def run(args: argparse.Namespace) -> int:
+    """Compares and prints; returns the exit status."""
     from mmengine.registry import init_default_scope
 
     from udatools.utils.atomic import write_json_atomic
     init_default_scope('mmseg')
     with tempfile.TemporaryDirectory() as scratch:
-        records = compare(args, args.out or Path(scratch))
+        records, missed = compare(args, args.out or Path(scratch))
     print(format_table(records, args.methods, args.proportions))
     if args.json:
         write_json_atomic(args.json, records)
+    for reason in missed:
+        print(f'error: {reason}', file=sys.stderr)
+    return 1 if missed else 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status: 0 done, 1 refused or failed with a reason on stderr, 130 stopped."""
+    """Returns the exit status: 0 done, 1 refused, failed or a share out of reach, with a reason on stderr, 130 stopped."""
     args = parse_args(argv)
     from udatools.engine.command_line import run_tool
     return run_tool(lambda: run(args))

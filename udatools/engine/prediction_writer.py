@@ -4,6 +4,7 @@
 ``predictions.json`` says which weights and which input they are of. A file counts as done if it is younger than that and than its
 image, so the same run goes on where it was killed, and ``overwrite`` makes everything anew; frames that are done are not read.
 """
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,13 +16,14 @@ import numpy as np
 from udatools.engine.frame_predictor import FramePredictor
 from udatools.engine.frames import Frame, FrameInput
 from udatools.engine.resumable import claim_folder
+from udatools.evaluation.panoptic_io import PanopticWriter, encode_panoptic, semantic_categories, semantic_ids
 from udatools.ops.histograms import WinningPrediction
 from udatools.utils.atomic import write_png_atomic
 from udatools.utils.progress import Progress
 from udatools.visualization import panels
 from udatools.visualization.video_writer import VideoWriter
 
-KINDS = ('overlay', 'colour', 'ids', 'confidence')
+KINDS = ('overlay', 'colour', 'ids', 'confidence', 'panoptic')
 CLAIM = 'predictions.json'
 
 
@@ -40,12 +42,15 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
                       batch_size: int = 1, overwrite: bool = False) -> WrittenPredictions:
     """Writes ``<out>/<kind>/<name>.png`` for each frame; of a video the overlay is ``<out>/overlay.mp4``.
 
+    ``panoptic`` is a set in the format of Cityscapes-VPS, with ``<out>/panoptic.json`` about its frames: ``tools/eval_vpq.py``
+    scores it. A semantic network knows no instances, so each class is one segment, with one id in all frames.
+
     Args:
         predictor (FramePredictor): the network.
         frames (FrameInput): what it looks at; at most ``2 * batch_size + 1`` of them are in memory.
         out (Path): folder for one input and one network.
         save (Sequence[str]): of ``KINDS``: the classes over the picture; their colours; train ids, uint8; probability of the
-            class, uint8, ``round(255 * p)``. All at the size of the frame.
+            class, uint8, ``round(255 * p)``; segment ids, class + 1. All at the size of the frame.
         batch_size (int): consecutive frames of one size that go through the network together. Another number may change the last
             bits of a probability.
         overwrite (bool): whether to replace what the folder holds.
@@ -90,6 +95,8 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
             predicted += len(batch)
             progress.update(predicted)
         _finish(pending)
+    if 'panoptic' in save:
+        _write_panoptic_json(out / 'panoptic.json', frames.names, predictor.classes, claim)
     return WrittenPredictions(predicted, len(frames) - predicted)
 
 
@@ -113,9 +120,24 @@ def _write(out: Path, kinds: Sequence[str], frame: Frame, winner: WinningPredict
         'colour': lambda: panels.colourise(winner.label, palette)[..., ::-1],
         'ids': lambda: winner.label,
         'confidence': lambda: np.rint(winner.confidence.astype(np.float32) * 255).astype(np.uint8),
+        'panoptic': lambda: encode_panoptic(semantic_ids(winner.label)),
     }
     for kind in kinds:
         write_png_atomic(_file(out, kind, frame.name), make[kind]())
+
+
+def _write_panoptic_json(path: Path, names: Sequence[str], classes: Sequence[str], claim: int) -> None:
+    """The JSON about the PNGs of all frames, unless it lists them and is younger than all of them and than the claim."""
+    newest = max(claim, *(_file(path.parent, 'panoptic', name).stat().st_mtime_ns for name in names))
+    if path.is_file() and path.stat().st_mtime_ns >= newest:
+        if [image['id'] for image in json.loads(path.read_text(encoding='utf-8'))['images']] == list(names):
+            return
+    writer = PanopticWriter(path, semantic_categories(classes))
+    with Progress('list', len(names), 'frames') as progress:
+        for number, name in enumerate(names, 1):
+            writer.adopt_semantic(name)
+            progress.update(number)
+    writer.finish()
 
 
 def _batches(frames: Iterator[Frame], batch_size: int) -> Iterator[list[Frame]]:

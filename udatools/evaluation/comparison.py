@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables over runs and seeds.
+"""Tables over runs and seeds; columns of metrics name their protocol.
 
 Ratios and differences are taken between runs of the same seed and averaged then. Times and memory are ratios too: absolute
 ones say more about the machine, and who else was using it, than about the method.
@@ -30,12 +30,13 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
         all_stages (bool): all evaluated stages instead of the last.
 
     Returns:
-        list[dict]: ``run``, ``method`` (the name without the ending that all share), ``stage``, ``seeds``, ``mIoU`` and ``std``
-        (percent; sample standard deviation, None for one seed), ``values`` (mIoU by seed), ``IoU`` (by class, percent, mean over
-        the seeds; None for a class that no seed has), ``checkpoint`` (how it was chosen: ``last`` or a criterion), ``labelled``
-        (share of native target pixels, percent, mean), ``gain`` (mIoU above the baseline, points), ``relative`` (percent of the
-        reference), ``seconds`` and ``memory`` (of training, all stages up to this one; bytes; means), ``time_ratio`` and
-        ``memory_ratio`` (to the baseline; on a CPU the time of the processors, which others on the machine do not change).
+        list[dict]: ``run``, ``method`` (the name without the ending that all share), ``protocol``, ``stage``, ``seeds``, ``mIoU``
+        and ``std`` (percent; sample standard deviation, None for one seed), ``values`` (mIoU by seed), ``IoU`` (by class,
+        percent, mean over the seeds; None for a class that no seed has), ``checkpoint`` (how it was chosen: ``last`` or a
+        criterion), ``labelled`` (share of native target pixels, percent, mean), ``gain`` (mIoU above the baseline, points),
+        ``relative`` (percent of the reference), ``seconds`` and ``memory`` (of training, all stages up to this one; bytes;
+        means), ``time_ratio`` and ``memory_ratio`` (to the baseline; on a CPU the time of the processors, which others on the
+        machine do not change).
         ``VPQs`` and ``VPQs_std`` as mIoU, None where not all seeds have it; ``labelling_seconds`` of people up to this stage, by
         the cost model, and ``evenness`` of their answers over the classes (:func:`normalised_entropy`), None without answers.
         Gains and shares that are not known for all seeds of the row are None; costs are means over the seeds that have them.
@@ -46,6 +47,7 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
     protocols = {result['protocol'] for results in runs.values() for result in results}
     if len(protocols) > 1:
         raise ValueError(f'the runs follow different protocols: {", ".join(sorted(protocols))}; compare them one by one')
+    protocol, = protocols
     names = dict(zip(runs, _without_suffix(list(runs))))
     hundred, zero = _last_records(runs, reference), _last_records(runs, baseline)
     rows: list[Row] = []
@@ -53,8 +55,8 @@ def comparison_rows(runs: Runs, reference: str = 'supervised', *, baseline: str 
         for stage in [record['name'] for record in results[0]['stages']][0 if all_stages else -1:]:
             records = {result['seed']: record for result in sorted(results, key=lambda item: item['seed'])
                        for record in result['stages'] if record['name'] == stage}
-            rows.append({'run': name, 'method': names[name], 'stage': stage} | _summary(records, hundred, zero)
-                        | {'evenness': _mean(_evenness(result, stage) for result in results)})
+            rows.append({'run': name, 'method': names[name], 'protocol': protocol, 'stage': stage}
+                        | _summary(records, hundred, zero) | {'evenness': _mean(_evenness(result, stage) for result in results)})
     return rows
 
 
@@ -178,6 +180,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     'peak memory': lambda row: '-' if row['memory'] is None else f'{row["memory"] / 2**20:.0f} MiB',
     'of supervised': lambda row: _number(row['relative'], '{:.1f} %'),
 }
+METRICS = ('mIoU', 'VPQ^s')
 _COST = {False: ('time', 'memory'), True: ('training time', 'peak memory')}
 
 
@@ -198,16 +201,21 @@ def format_markdown(rows: Sequence[Row], *, stages: bool = False, compact: bool 
     names = ['method', *(['stage'] if stages else []), *(['checkpoint'] if chosen else []), *([] if compact else ['seeds']),
              'mIoU', *([] if compact else ['by seed']), *(['VPQ^s'] if tubes else []), 'gain', 'labelled pixels',
              *(['labelling', 'evenness'] if people else []), *_COST[absolute], 'of supervised']
-    return _table(names, [[COLUMNS[name](row) for name in names] for row in rows])
+    header = [_with_protocol(name, rows) if name in METRICS else name for name in names]
+    return _table(header, [[COLUMNS[name](row) for name in names] for row in rows])
 
 
 def format_classes(rows: Sequence[Row], *, stages: bool = False) -> str:
     """A Markdown table of the IoU of every class, mean over seeds, one row a method."""
     classes = list(dict.fromkeys(name for row in rows for name in row['IoU']))
     names = ['method', *(['stage'] if stages else [])]
-    return _table([*names, 'mIoU', *classes], [
+    return _table([*names, _with_protocol('mIoU', rows), *classes], [
         [*(COLUMNS[name](row) for name in names), f'{row["mIoU"]:.1f}',
          *(_number(row['IoU'].get(name), '{:.1f}') for name in classes)] for row in rows])
+
+
+def _with_protocol(metric: str, rows: Sequence[Row]) -> str:
+    return f'{metric} ({rows[0]["protocol"]})'
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from udatools.datasets.taxonomies import get_class_set
 from udatools.utils.atomic import write_json_atomic, write_png_atomic
 from udatools.utils.png import read_png
 
@@ -79,21 +80,43 @@ def read_panoptic_png(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def write_panoptic_png(path: str | os.PathLike[str], ids: np.ndarray) -> None:
-    """Writes segment ids atomically.
+    """Writes segment ids atomically; ``ids`` as of :func:`encode_panoptic`.
+
+    Raises:
+        ValueError: As :func:`encode_panoptic`; names the file.
+    """
+    try:
+        picture = encode_panoptic(ids)
+    except ValueError as error:
+        raise ValueError(f'cannot write {path}: {error}') from None
+    write_png_atomic(path, picture)
+
+
+def encode_panoptic(ids: np.ndarray) -> np.ndarray:
+    """The picture of segment ids: uint8, (H, W, 3), BGR.
 
     Args:
-        path (str | PathLike): Destination.
         ids (np.ndarray): Integer, (H, W), 0..2**24 - 1, 0 = void.
 
     Raises:
         ValueError: If the shape or a value is not one of those.
     """
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in 'iu':
-        raise ValueError(f'cannot write {path}: got shape {ids.shape}, dtype {ids.dtype}; expected integers, (H, W)')
+        raise ValueError(f'got shape {ids.shape}, dtype {ids.dtype}; expected integers, (H, W)')
     if int(ids.min()) < 0 or int(ids.max()) > MAX_ID:
-        raise ValueError(f'cannot write {path}: ids reach from {int(ids.min())} to {int(ids.max())}; expected 0..{MAX_ID}')
+        raise ValueError(f'ids reach from {int(ids.min())} to {int(ids.max())}; expected 0..{MAX_ID}')
     ids = ids.astype(np.uint32)
-    write_png_atomic(path, np.stack([ids >> 16, ids >> 8 & 255, ids & 255], axis=-1).astype(np.uint8))
+    return np.stack([ids >> 16, ids >> 8 & 255, ids & 255], axis=-1).astype(np.uint8)
+
+
+def semantic_ids(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
+    """Segment ids of a semantic label map, in which a class is one segment: int64, (H, W), class + 1, 0 = void.
+
+    Args:
+        label (np.ndarray): Integer, (H, W), 0..C-1, or ``ignore_index``.
+        ignore_index (int): Default: 255.
+    """
+    return np.where(label == ignore_index, 0, label.astype(np.int64) + 1)
 
 
 @dataclass(frozen=True)
@@ -102,6 +125,16 @@ class Category:
     id: int
     name: str
     isthing: bool
+
+
+def semantic_categories(classes: Sequence[str]) -> tuple[Category, ...]:
+    """Categories of a semantic network's classes, in their order; all stuff, for each of them is one segment.
+
+    Their ids are those of Cityscapes-VPS where it has all of the classes, else 0, 1, ...
+    """
+    names = get_class_set('cityscapes19').classes
+    known = set(classes) <= set(names)
+    return tuple(Category(names.index(name) if known else i, name, False) for i, name in enumerate(classes))
 
 
 @dataclass(frozen=True)
@@ -237,15 +270,8 @@ class PanopticWriter:
         Raises:
             ValueError: If an id in the map has no category, or the category does not exist.
         """
-        present = [int(value) for value in np.unique(ids) if value != 0]
-        if lacking := [one for one in present if segments.get(one) not in self._known]:
-            raise ValueError(f'{name}: segments {lacking[:5]} have no category of this set; expected one of '
-                             f'{sorted(self._known)} for each')
+        self._describe(name, ids, segments, crowd)
         write_panoptic_png(self.png_dir / f'{name}.png', ids)
-        height, width = ids.shape
-        self._images.append(dict(id=name, file_name=f'{name}.png', width=width, height=height))
-        infos = [dict(id=one, category_id=segments[one], iscrowd=int(one in crowd), **_extent(ids == one)) for one in present]
-        self._annotations.append(dict(image_id=name, file_name=f'{name}.png', segments_info=infos))
 
     def add_semantic(self, name: str, label: np.ndarray, ignore_index: int = 255) -> None:
         """Writes a semantic label map as a frame whose classes are one segment each.
@@ -255,8 +281,25 @@ class PanopticWriter:
             label (np.ndarray): Integer, (H, W), positions in ``categories``, or ``ignore_index`` for void.
             ignore_index (int): Default: 255.
         """
-        ids = np.where(label == ignore_index, 0, label.astype(np.int64) + 1)
-        self.add(name, ids, {i + 1: one.id for i, one in enumerate(self.categories)})
+        self.add(name, semantic_ids(label, ignore_index), self._semantic_segments())
+
+    def adopt_semantic(self, name: str) -> None:
+        """Takes a PNG that is there already, of :func:`semantic_ids`, into the set."""
+        self._describe(name, read_panoptic_png(self.png_dir / f'{name}.png'), self._semantic_segments())
+
+    def _semantic_segments(self) -> dict[int, int]:
+        return {i + 1: one.id for i, one in enumerate(self.categories)}
+
+    def _describe(self, name: str, ids: np.ndarray, segments: Mapping[int, int], crowd: Sequence[int] = ()) -> None:
+        """What the JSON says about a frame."""
+        present = [int(value) for value in np.unique(ids) if value != 0]
+        if lacking := [one for one in present if segments.get(one) not in self._known]:
+            raise ValueError(f'{name}: segments {lacking[:5]} have no category of this set; expected one of '
+                             f'{sorted(self._known)} for each')
+        height, width = ids.shape
+        self._images.append(dict(id=name, file_name=f'{name}.png', width=width, height=height))
+        infos = [dict(id=one, category_id=segments[one], iscrowd=int(one in crowd), **_extent(ids == one)) for one in present]
+        self._annotations.append(dict(image_id=name, file_name=f'{name}.png', segments_info=infos))
 
     def finish(self) -> None:
         """Writes the JSON atomically."""

@@ -7,6 +7,7 @@ data-set order. Instance-adaptive: Mei et al., ECCV 2020; class-balanced: Zou et
 """
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,10 @@ class PseudoLabelPolicy(ABC):
     def step(self, theta: np.ndarray, histogram: SparseHistogram) -> np.ndarray:
         """Thresholds of the next image, given those of the image before: float64, (C,)."""
         raise NotImplementedError(f'{type(self).__name__} is no streaming policy; the generator must call fit()')
+
+    def starting_at(self, theta: np.ndarray) -> 'PseudoLabelPolicy':
+        """The same streaming policy with these thresholds, float64, (C,), before the first image."""
+        raise NotImplementedError(f'{type(self).__name__} does not say how it starts at other thresholds')
 
     def fit(self, histogram: SparseHistogram, num_classes: int) -> np.ndarray:
         """Thresholds of all images, given the histogram of the whole set: float64, (C,)."""
@@ -112,11 +117,18 @@ class InstanceAdaptivePolicy(PseudoLabelPolicy):
             raise ValueError(f'beta={beta}, gamma={gamma}, initial={initial}; '
                              'expected beta in [0, 1], gamma >= 0, initial in (0, 1)')
         self.alpha = alphas[min(round, len(alphas)) - 1]
-        self.beta, self.gamma, self.initial = float(beta), float(gamma), float(initial)
+        self.beta, self.gamma = float(beta), float(gamma)
+        self.initial: float | list[float] = float(initial)
 
     def initial_thresholds(self, num_classes: int) -> np.ndarray:
-        """``initial`` for every class."""
+        """``initial`` for every class, or what :meth:`starting_at` was given."""
         return np.full(num_classes, self.initial, np.float64)
+
+    def starting_at(self, theta: np.ndarray) -> 'InstanceAdaptivePolicy':
+        """A copy with other thresholds before the first image."""
+        other = copy(self)
+        other.initial = theta.tolist()
+        return other
 
     def step(self, theta: np.ndarray, histogram: SparseHistogram) -> np.ndarray:
         """One step of the recursion; see :func:`udatools.ops.thresholds.instance_adaptive_step`."""

@@ -16,7 +16,7 @@ def write_comparison_chart(rows: Sequence[Mapping[str, Any]], path: Path, *, bas
     """Draws mIoU in percent, the best method on top.
 
     Args:
-        rows (Sequence[Mapping]): of ``comparison_rows``: ``run``, ``method``, ``stage``, ``mIoU``, ``std``.
+        rows (Sequence[Mapping]): of ``comparison_rows``: ``run``, ``method``, ``protocol``, ``stage``, ``mIoU``, ``std``.
         path (Path): ``.png``, ``.svg`` or ``.pdf``; written atomically.
         baseline (str): the method whose name starts with it gets a line across, as does
         reference (str): this one.
@@ -60,7 +60,7 @@ def write_comparison_chart(rows: Sequence[Mapping[str, Any]], path: Path, *, bas
                       color=_TEXT, bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.8})
     axes.set_yticks(range(len(ordered)), labels, fontsize=9)
     axes.set_xlim(0, max(value + width for value, width in zip(values, spread)) * 1.1 + 1)
-    axes.set_xlabel('mIoU on the target, %')
+    axes.set_xlabel(f'mIoU ({rows[0]["protocol"]}) on the target, %')
     if title:
         axes.set_title(title, loc='left', fontsize=11)
     picture = BytesIO()
