@@ -33,6 +33,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                         help='let people look at what the model predicts; it pulls them towards it')
     parser.add_argument('--blind', action='store_true',
                         help='everybody answers everything and sees nobody else\'s answers: measures disagreement')
+    parser.add_argument('--budget', type=float, metavar='AMOUNT',
+                        help='for a budget in clicks or seconds: nothing more is handed out once the answers to this request '
+                        'have taken so many (default: what the request was planned to cost)')
     return parser.parse_args(argv)
 
 
@@ -46,13 +49,20 @@ def main(argv: list[str] | None = None) -> int:
     try:
         server = Server(args.request_dir, images=args.images, host=args.host, port=args.port, token=args.token,
                         options=Options(args.who, args.show_predictions), order=args.order, lease_seconds=60 * args.lease,
-                        blind=args.blind)
+                        blind=args.blind, budget=args.budget)
     except (ValueError, OSError, StoreError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     missing = server.board.images.missing()
     if missing:
         print(f'warning: {len(missing)} asked images are missing, {missing[0]} first; they cannot be answered')
+    allowance = server.board.allowance
+    if args.blind and allowance is not None:
+        scope = 'each image' if allowance.per_image else 'the campaign'
+        print(f'warning: the budget is in {allowance.unit}, and with --blind those of everybody count. Nothing more is handed '
+              f'out once the answers have taken {allowance.limit:g} {allowance.unit} together; what the request was planned to '
+              f'cost is for one person (--budget AMOUNT changes it). Where the budget of {scope} ends, the import leaves out '
+              'the answers that do not fit, whole images at a time')
     progress = server.board.progress(args.who or '')
     print(f'{progress["images"]["asked"]} images, {progress["regions"]["asked"]} '
           f'{"points" if server.board.request.kind == "points" else "regions"} asked, {progress["regions"]["done"]} answered. '

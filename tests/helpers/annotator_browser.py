@@ -5,10 +5,12 @@ import re
 import shutil
 import time
 
+import cv2
 import numpy as np
 
 from udatools.active import Request
 from udatools.active.codecs import CODECS
+from udatools.active.request import RequestItem, class_table, number_regions, region_digest, write_mask, write_request
 
 CLASSES = ('road', 'car', 'sky', 'tree')
 PALETTE = [(128, 64, 128), (0, 0, 142), (70, 130, 180), (107, 142, 35)]
@@ -92,6 +94,22 @@ def mixed_mask():
     mask[20:26, 10:30] = 3
     mask[22, 45] = 4
     return mask
+
+
+def write_package(root, masks, kind, round=1, budget=None):
+    """A request package {key: mask} of a kind, with images that are the same in every round."""
+    items = []
+    for i, (key, mask) in enumerate(masks.items()):
+        image = root / 'images' / f'{key}.png'
+        image.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(image), np.random.default_rng(i).integers(40, 200, (*mask.shape, 3), np.uint8))
+        region = number_regions(mask > 0, points=True) if kind == 'points' else mask.astype(np.uint16)
+        asked = int((region > 0).sum())
+        items.append(RequestItem(key, f'{key}.png', '', *region.shape, asked, asked, int(region.max()),
+                                 write_mask(root, key, region), region_digest(region)))
+    write_request(root, dict(run='streets', round=round, num_rounds=3, kind=kind, selector={}, ignore_index=255,
+                             classes=class_table(CLASSES, PALETTE), images=len(items), budget=budget), items)
+    return root
 
 
 class Stage:

@@ -195,6 +195,63 @@ def test_everything_is_in_reach_on_a_laptop_and_a_tablet(serve, open_page, size,
         assert np.array_equal(answer.answer, np.where(mixed_mask() == 2, 2, 255))
 
 
+def cityscapes_classes():
+    class_set = get_class_set('cityscapes19')
+    return class_table(class_set.classes, class_set.palette)
+
+
+@pytest.mark.parametrize('kind', ['points', 'segments'])
+@pytest.mark.parametrize('size, touch, scrolls', [((1366, 625), False, False), ((820, 1180), True, False),
+                                                  ((1180, 820), True, False), ((1024, 560), False, True)])
+def test_nineteen_classes_leave_the_other_answers_in_view(serve, open_page, kind, size, touch, scrolls):
+    server = serve({'a': points(4) if kind == 'points' else mixed_mask()}, kind, classes=cityscapes_classes())
+    page = open_page(server, size=size, has_touch=touch)
+    if kind == 'segments':
+        page.keyboard.press('.')  # the brush has one more action
+
+    def in_view(button):
+        box = button.bounding_box()
+        inside = box['x'] >= 0 and box['y'] >= 0 and box['x'] + box['width'] <= size[0] and box['y'] + box['height'] <= size[1]
+        return inside and button.evaluate("""(e) => {
+          const { left, right, top, bottom } = e.getBoundingClientRect();
+          return [[left + 3, top + 3], [right - 3, bottom - 3]].every(([x, y]) => e.contains(document.elementFromPoint(x, y)));
+        }""") and min(box['width'], box['height']) >= 40
+    actions, classes = page.locator('.action:visible').all(), page.locator('.class').all()
+    assert len(classes) == 19 and len(actions) == (3 if kind == 'points' else 4)
+    assert all(in_view(button) for button in actions)
+    assert all(in_view(button) for button in classes) is not scrolls
+    for button in classes:
+        button.scroll_into_view_if_needed()
+        assert in_view(button) and all(in_view(action) for action in actions), button.inner_text()
+    assert page.locator('#find').is_hidden()  # every class has a key
+    stage = page.locator('#stage').bounding_box()
+    assert stage['width'] >= 640 and stage['height'] >= 480
+
+
+def test_more_classes_than_keys_are_found_by_name(serve, open_page):
+    names = [f'class {i}' for i in range(38)] + ['Zebra crossing']
+    server = serve({'a': points(3)}, 'points', classes=class_table(names, [(i, 2 * i, 3 * i) for i in range(39)]))
+    page = open_page(server)
+    page.keyboard.press('F2')
+    page.keyboard.type('zeb')
+    assert [button.inner_text() for button in page.locator('.class:visible').all()] == ['Zebra crossing']
+    before = current_point(page)
+    page.keyboard.press('Enter')
+    wait_for_other_point(page, before)
+    assert page.locator('.class:visible').count() == 39
+    page.keyboard.press('F2')
+    page.keyboard.type('37')
+    page.keyboard.press('Escape')  # back to the image, nothing answered
+    assert current_point(page)[0] == 'a' and page.locator('.class:visible').count() == 39
+    press_point(page, 'm')
+    page.keyboard.press('F2')
+    page.keyboard.press('Enter')  # nothing is typed, nothing is meant
+    page.keyboard.type('nothing like this')
+    page.keyboard.press('Enter')
+    saved(page)
+    assert [event.value for event in server.store.events()] == [38, 35]
+
+
 def test_zoom_brightness_and_hiding_change_the_view_only(serve, open_page):
     server = serve({'a': mixed_mask()}, 'segments')
     page = open_page(server)
@@ -237,7 +294,8 @@ def test_another_site_can_neither_read_nor_write(serve, browser):
     page.route('http://evil.example/', lambda route: route.fulfill(body='<h1>evil</h1>', content_type='text/html'))
     page.goto('http://evil.example/')
     event = dict(event_id='abcdefgh', image=0, kind='label', region=1, value=0)
-    sent = [server.url + 'api/events', json.dumps(dict(who='mallory', session='s', events=[event]))]
+    content = dict(request_id=server.board.request.request_id, who='mallory', session='s', events=[event])
+    sent = [server.url + 'api/events', json.dumps(content)]
     send = "([url, body, headers]) => fetch(url, {method: 'POST', body, headers}).then((r) => r.status, () => 'refused')"
     for headers in ({'Content-Type': 'text/plain'}, {'Content-Type': 'application/json', 'X-Udatools-Annotator': '1'}):
         assert page.evaluate(send, [*sent, headers]) == 'refused'

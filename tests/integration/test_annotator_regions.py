@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from annotator_browser import HEIGHT, WIDTH, Stage, mixed_mask, read_labels, saved, sign_in, until
 
+from udatools.active.request import class_table
+
 pytestmark = pytest.mark.slow
 
 
@@ -119,6 +121,77 @@ def test_regions_by_keyboard_alone(serve, open_page):
     saved(page)
     labels = read_labels(server)
     assert set(labels) == {('a', 'anna')} and np.array_equal(labels['a', 'anna'].answer, label)
+
+
+def test_enter_with_a_drawing_tool_does_not_leave_the_image(serve, open_page):
+    mask = np.zeros((HEIGHT, WIDTH), np.uint16)
+    mask[10:22, 20:44] = 1
+    server = serve({'a': mask, 'b': mask}, 'segments')
+    page = open_page(server)
+    page.keyboard.press('Home')
+    page.keyboard.press('.')
+    for _ in range(8):
+        page.keyboard.press('[')
+    page.keyboard.press('4')
+    page.keyboard.press('Enter')  # shows the cursor in the middle of the view
+    assert 'The cursor is in the middle' in page.text_content('#toast') and server.store.events() == []
+    page.keyboard.press('Enter')
+    saved(page)
+    assert page.inner_text('#image-name') == 'a.png'
+    (answer, ) = read_labels(server).values()
+    assert [tuple(at) for at in np.argwhere(answer.answer != 255).tolist()] == [(HEIGHT // 2, WIDTH // 2)]
+    page.keyboard.press('Escape')
+    page.keyboard.press('1')
+    page.keyboard.press('.')
+    page.keyboard.press('Enter')  # the image is finished: the banner says what Enter does
+    until(page, "document.getElementById('image-name').textContent === 'b.png'")
+
+
+def test_no_tap_is_lost_right_after_a_stroke_or_another_tap(serve, open_page):
+    server = serve({'a': mixed_mask()}, 'segments')
+    page = open_page(server, size=(820, 1180), has_touch=True)
+    stage, session = Stage(page), page.context.new_cdp_session(page)
+
+    def touch(*path):
+        for kind, at in (('touchStart', path[:1]), *(('touchMove', [at]) for at in path[1:]), ('touchEnd', [])):
+            session.send('Input.dispatchTouchEvent', dict(type=kind, touchPoints=[dict(x=x, y=y) for x, y in at]))
+    page.tap('#tool-cut')
+    box = page.locator('.class[data-class="1"]').bounding_box()
+    touch(*(stage.at(19.5, y) for y in range(18, 29)))  # both sides of the cut get the same class
+    for _ in range(2):
+        touch((box['x'] + 20, box['y'] + 15))
+        page.wait_for_timeout(80)
+    saved(page)
+    assert [event.kind for event in server.store.events()] == ['split', 'label', 'label']
+    actions = page.evaluate("[...document.querySelectorAll('button')].map((e) => getComputedStyle(e).touchAction)")
+    assert set(actions) == {'manipulation'}
+
+
+AZERTY = [('-', 'Digit6'), ('_', 'Digit8'), ("'", 'Digit4'), ('=', 'Equal')]
+
+
+def test_keys_mean_what_is_printed_on_them(serve, open_page):
+    """An AZERTY keyboard: digits need Shift; the classes of unshifted keys that mean nothing else are found by place."""
+    names = [f'class {i}' for i in range(12)]
+    server = serve({'a': mixed_mask()}, 'segments', classes=class_table(names, [(i, i, i) for i in range(12)]))
+    page = open_page(server)
+
+    def press(key, code):
+        page.evaluate("""([key, code]) => document.getElementById('stage').dispatchEvent(
+          new KeyboardEvent('keydown', { key, code, bubbles: true, cancelable: true }))""", [key, code])
+    zoom = "document.getElementById('zoom-value').textContent"
+    for key, code in AZERTY:
+        before = page.evaluate(zoom)
+        press(key, code)
+        if key != "'":
+            until(page, f'before => {zoom} !== before', before)
+    assert page.get_attribute('#tool-stamp', 'aria-pressed') == 'true' and server.store.events() == []
+    page.keyboard.press(',')
+    for key, code in [('\u00e8', 'Digit7'), ('6', 'Digit6'), ('A', 'KeyQ')]:
+        press(key, code)
+    press('\u00e9', 'Digit2')
+    saved(page)
+    assert [event.value for event in server.store.events()] == [6, 5, 10, 1]
 
 
 def test_one_label_a_region(serve, open_page):

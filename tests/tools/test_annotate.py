@@ -24,14 +24,19 @@ def main(repo_root):
     return module.main
 
 
-@pytest.fixture
-def package(tmp_path):
+def write_package(tmp_path, **header):
     root, mask = tmp_path / 'round_1', np.array([[1, 0, 2]], np.uint16)
     item = RequestItem('a', 'a.png', '', 1, 3, 2, 2, 2, write_mask(root, 'a', mask), region_digest(mask))
-    write_request(root, dict(run='r', round=1, kind='points', selector={}, classes=class_table(('x', ), [(1, 2, 3)])), [item])
+    classes = class_table(('x', ), [(1, 2, 3)])
+    write_request(root, dict(run='r', round=1, kind='points', selector={}, classes=classes, **header), [item])
     (root / 'images').mkdir()
     cv2.imwrite(str(root / 'images' / 'a.png'), np.zeros((1, 3, 3), np.uint8))
     return root
+
+
+@pytest.fixture
+def package(tmp_path):
+    return write_package(tmp_path)
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -39,6 +44,7 @@ def package(tmp_path):
     (['--token', 'short'], 'at least 16'),
     (['--lease', '0'], '--lease is 0'),
     (['--images', 'nowhere'], 'nowhere does not exist'),
+    (['--budget', '40'], 'expected an amount above 0 for a request with a budget in clicks or seconds'),
 ])
 def test_what_is_wrong_is_told(main, package, capsys, arguments, message):
     pytest.importorskip('waitress', reason='the annotator page needs waitress; install requirements/test.txt')
@@ -56,6 +62,22 @@ def test_without_the_web_framework_the_remedy_is_told(main, package, capsys, mon
     monkeypatch.setitem(sys.modules, 'waitress', None)
     assert main([str(package)]) == 2
     assert "pip install 'udatools[annotator]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('unit, per, arguments, expected', [
+    ('clicks', 'set', ['--blind'], ['taken 7 clicks together', 'budget of the campaign ends']),
+    ('seconds', 'image', ['--blind', '--budget', '90'], ['taken 90 seconds together', 'budget of each image ends']),
+    ('clicks', 'set', [], []), ('points', 'set', ['--blind'], []),
+])
+def test_blind_with_a_budget_that_everybody_spends_is_warned_of(main, tmp_path, capsys, monkeypatch, unit, per, arguments,
+                                                               expected):
+    pytest.importorskip('waitress', reason='the annotator page needs waitress; install requirements/test.txt')
+    monkeypatch.setattr('udatools.active.annotator.Server.run', lambda server: server.close())
+    package = write_package(tmp_path, budget=dict(unit=unit, per=per, limit=30, asked=2, planned=7, spent=0, left=23))
+    assert main([str(package), '--port', '0', *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert ('warning: the budget is in' in printed) == bool(expected) and all(text in printed for text in expected)
+    assert ('the import leaves out the answers that do not fit, whole images at a time' in printed) == bool(expected)
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ MASK = np.array([[1, 1, 0, 0, 0, 2],
 def make_package(tmp_path):
     """Function: a package {key: mask of region ids} of a kind, with images below ``images/``."""
 
-    def make(masks=None, kind='segments', name='round_1'):
+    def make(masks=None, kind='segments', name='round_1', round=1, budget=None):
         masks = {'a/1': MASK, 'a/2': MASK.T, 'b/1': np.zeros((2, 2), np.uint16)} if masks is None else masks
         root, items = tmp_path / 'run' / 'requests' / name, []
         for key, mask in masks.items():
@@ -38,9 +38,9 @@ def make_package(tmp_path):
             asked = int((region > 0).sum())
             items.append(RequestItem(key, f'{key}.png', '', *region.shape, asked, asked, int(region.max()),
                                      write_mask(root, key, region) if asked else None, region_digest(region) if asked else ''))
-        header = dict(input_hash='h', run='streets', round=1, num_rounds=3, kind=kind, selector={}, ignore_index=255,
+        header = dict(input_hash='h', run='streets', round=round, num_rounds=3, kind=kind, selector={}, ignore_index=255,
                       classes=class_table(CLASSES, PALETTE), images=len(items))
-        write_request(root, header, items)
+        write_request(root, header if budget is None else dict(header, budget=budget), items)
         return Request.load(root)
 
     return make
@@ -93,9 +93,14 @@ def web(make_board):
         client = app.test_client()
 
         def post(name, headers=headers, **content):
-            return client.post(f'/api/{name}', json=content, headers=headers)
+            return client.post(f'/api/{name}', json={'request_id': board.request.request_id, **content}, headers=headers)
 
-        return SimpleNamespace(app=app, client=client, board=board, headers=headers, post=post,
-                               get=lambda path, **more: client.get(path, headers={**headers, **more}))
+        def get(path, **more):
+            return client.get(path, headers={**headers, **more})
+
+        def image(number, what, request_id=board.request.request_id):
+            return get(f'/api/requests/{request_id}/images/{number}/{what}')
+
+        return SimpleNamespace(app=app, client=client, board=board, headers=headers, post=post, get=get, image=image)
 
     return make

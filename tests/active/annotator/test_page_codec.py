@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page's log as a format: read into answers, written from answers, exported as a package that works anywhere."""
 import shutil
+from datetime import datetime, timedelta, timezone
 from itertools import count
 
 import numpy as np
@@ -44,6 +45,7 @@ def test_one_answer_a_person_and_image_by_hand(answered, event):
     assert anna.answer.dtype == np.uint8 and (anna.key, anna.annotator, anna.tool) == ('a/1', 'anna', 'page')
     # Breaks do not count, work that was taken back does; of clicks those that hold.
     assert (anna.seconds, anna.clicks, anna.components, anna.points) == (3 + 4 + 60 + 1 + 5 + 1, 4, 3, 0)
+    assert abs(datetime.now(timezone.utc) - datetime.fromisoformat(anna.answered_at)) < timedelta(minutes=5)
     assert ben.annotator == 'ben' and set(ben.answer.ravel().tolist()) == {0, 255} and ben.components == 1
 
 

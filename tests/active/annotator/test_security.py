@@ -107,6 +107,7 @@ def test_every_answer_is_guarded(web):
     site = web()
     for rule in site.app.url_map.iter_rules():
         path = rule.rule.replace('<int:position>', '0').replace('<path:filename>', 'main.js')
+        path = path.replace('<request_id>', site.board.request.request_id)
         for method in rule.methods & {'GET', 'POST'}:
             for headers in ({'Host': 'evil.example'}, {'Origin': 'https://evil.example'}):
                 done = site.client.open(path, method=method, json={}, headers={**site.headers, **headers})
@@ -116,11 +117,14 @@ def test_every_answer_is_guarded(web):
 
 @pytest.mark.parametrize('path', [
     '/static/../server.py', '/static/%2e%2e/server.py', '/static/..%2f..%2fserver.py', '/static//etc/passwd', '/../request.json',
-    '/api/images/../../request.json', '/api/images/-1/picture', '/api/images/a%2f1/picture', '/api/images/99/picture',
-    '/api/images/0/picture/../../../../request.json', '/request.json', '/answers.sqlite', '/static/%00',
+    '/api/requests/ID/images/../../../../request.json', '/api/requests/ID/images/-1/picture',
+    '/api/requests/ID/images/a%2f1/picture', '/api/requests/ID/images/99/picture',
+    '/api/requests/ID/images/0/picture/../../../../request.json', '/api/images/0/picture', '/request.json',
+    '/answers.sqlite', '/static/%00',
 ])
 def test_nothing_outside_the_page_and_the_images_is_served(web, path):
-    done = web().get(path)
+    site = web()
+    done = site.get(path.replace('ID', site.board.request.request_id))
     assert done.status_code in (400, 404) and 'error' in done.json
 
 
@@ -133,8 +137,8 @@ def test_large_bodies_are_refused_before_they_are_read(web):
 
 def test_pages_may_load_nothing_from_elsewhere_and_be_framed_by_nobody(web):
     site = web()
-    for path in ('/', '/static/main.js', '/api/package', '/api/images/0/picture', '/nowhere'):
-        headers = site.get(path).headers
+    served = [site.get(path) for path in ('/', '/static/main.js', '/api/package', '/nowhere')]
+    for headers in (done.headers for done in [*served, site.image(0, 'picture')]):
         policy = headers['Content-Security-Policy']
         assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy and 'unsafe' not in policy
         assert headers['X-Content-Type-Options'] == 'nosniff' and headers['Referrer-Policy'] == 'no-referrer'

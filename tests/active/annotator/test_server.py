@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from udatools.active.annotator import ImagesNotFoundError, Options, Server, StoreError
+from udatools.active.annotator.security import is_loopback
+from udatools.active.annotator.server import own_address
 from udatools.active.annotator.store import AnswerStore
 
 
@@ -31,9 +33,9 @@ def test_a_task_from_question_to_answer(web):
     task = reply['task']
     assert (task['image'], task['name'], task['width'], task['height'], task['units']) == (0, 'a/1.png', 6, 4, [1, 2, 3])
     assert task['events'] == [] and task['others'] == [] and reply['progress']['regions'] == dict(done=0, asked=6)
-    picture = site.get('/api/images/0/picture')
+    picture = site.image(0, 'picture')
     assert picture.mimetype == 'image/png' and picture.data.startswith(b'\x89PNG')
-    runs = np.frombuffer(site.get('/api/images/0/regions').data, '<u4').reshape(-1, 3).tolist()
+    runs = np.frombuffer(site.image(0, 'regions').data, '<u4').reshape(-1, 3).tolist()
     assert runs == [[0, 2, 1], [5, 1, 2], [6, 2, 1], [11, 1, 2], [18, 4, 3]]
     events = [answer(1), answer(2, kind='paint', region=0, value=254, runs=[18, 2]),
               answer(3, kind='split', region=0, runs=[20, 1])]
@@ -44,6 +46,39 @@ def test_a_task_from_question_to_answer(web):
     assert back['events'][1]['runs'] == [18, 2] and back['events'][1]['value'] == 254
     seen = site.post('tasks', who='ben', image=0).json['task']
     assert seen['events'] == [] and seen['others'] == [dict(value=1, runs=[0, 2, 6, 2]), dict(value=254, runs=[18, 2])]
+
+
+def test_what_is_meant_for_another_request_is_refused(web, make_package):
+    first, second = make_package(), make_package(name='round_2', round=2)
+    site = web(second)
+    for old in (first.request_id, 'x'):
+        for name in ('tasks', 'upcoming', 'events', 'history', 'progress'):
+            done = site.post(name, request_id=old, who='anna', session='s', events=[answer(1)])
+            assert done.status_code == 409 and done.json['request_id'] == second.request_id, name
+            assert 'of round 2 is served here now: reload the page' in done.json['error']
+        for what in ('picture', 'regions', 'prediction'):
+            assert site.image(0, what, request_id=old).status_code == 409
+    for name in ('tasks', 'upcoming', 'events', 'history', 'progress'):
+        done = site.post(name, request_id=None, who='anna', session='s', events=[answer(1)])
+        assert done.status_code == 400 and 'request_id is None' in done.json['error']
+    assert site.board.store.events() == [] and site.board.waiting('') == []
+
+
+def test_what_is_cached_has_the_request_in_its_address(web):
+    site = web(options=Options(show_predictions=True))
+    for what in ('picture', 'regions', 'prediction'):
+        done = site.image(0, what)
+        assert 'max-age' in done.headers['Cache-Control'] and site.board.request.request_id in done.request.path
+    for done in (site.get('/'), site.get('/api/package'), site.post('tasks', who='anna')):
+        assert done.headers['Cache-Control'] == 'no-store'
+
+
+def test_looking_ahead_takes_nothing_from_others(web):
+    site = web()
+    assert site.post('tasks', who='anna').json['task']['image'] == 0
+    assert site.post('upcoming', who='anna', exclude=[0]).json == dict(image=1)
+    assert site.post('tasks', who='ben').json['task']['image'] == 1
+    assert site.post('upcoming', who='anna', exclude=[0]).json == dict(image=None)
 
 
 def test_sent_twice_is_stored_once(web):
@@ -73,15 +108,18 @@ def test_an_event_and_its_undo_may_come_together(web):
 
 
 @pytest.mark.parametrize('name, content, message', [
-    ('tasks', {}, 'who is None'), ('tasks', dict(who=''), 'who is'), ('tasks', dict(who='a\nb'), 'who is'),
+    ('tasks', dict(who=None), 'who is None'), ('tasks', dict(who=''), 'who is'), ('tasks', dict(who='a\nb'), 'who is'),
     ('tasks', dict(who='x' * 81), 'who is'), ('tasks', dict(who='a', image='0'), "image is '0'"),
     ('tasks', dict(who='a', image=3), 'image is 3'), ('tasks', dict(who='a', image=-1), 'image is -1'),
     ('tasks', dict(who='a', exclude=5), 'exclude is 5'), ('progress', dict(who='a', hold=['a/1']), "image is 'a/1'"),
     ('events', dict(who='a', events=[]), 'session is None'), ('events', dict(who='a', session='../x', events=[]), 'session is'),
     ('events', dict(who='a', session='s'), 'events is no list'), ('history', [], 'expected a JSON object'),
+    ('upcoming', dict(who='a', exclude=[7]), 'image is 7'),
 ])
 def test_bad_requests_are_told(web, name, content, message):
     site = web()
+    if content:
+        content = {'request_id': site.board.request.request_id, **content}
     done = site.client.post(f'/api/{name}', json=content, headers=site.headers)
     assert done.status_code == 400 and message in done.json['error']
 
@@ -100,17 +138,17 @@ def test_one_name_may_be_the_only_one(web):
 
 
 def test_predictions_are_shown_only_on_demand(web):
-    assert web().get('/api/images/0/prediction').status_code == 403
-    assert web(options=Options(show_predictions=True)).get('/api/images/0/prediction').data == b''
+    assert web().image(0, 'prediction').status_code == 403
+    assert web(options=Options(show_predictions=True)).image(0, 'prediction').data == b''
 
 
 def test_a_missing_or_wrong_image_is_told(web, make_package):
     request = make_package()
     site = web(request)
     (request.root / 'images' / 'a' / '1.png').write_bytes(b'')
-    assert site.get('/api/images/0/picture').status_code == 409
+    assert site.image(0, 'picture').status_code == 409
     (request.root / 'images' / 'a' / '1.png').unlink()
-    missing = site.get('/api/images/0/picture')
+    missing = site.image(0, 'picture')
     assert missing.status_code == 404 and '1.png is missing' in missing.json['error']
 
 
@@ -179,7 +217,8 @@ def test_over_a_real_connection(serve, make_package):
     request = make_package()
     server = serve(request.root)
     assert re.fullmatch(r'http://127\.0\.0\.1:\d+/', server.url)
-    status, reply = fetch(server.url + 'api/events', dict(who='anna', session='s', events=[answer(1)]))
+    status, reply = fetch(server.url + 'api/events', dict(
+        request_id=request.request_id, who='anna', session='s', events=[answer(1)]))
     assert status == 200 and reply['results'][0]['number'] == 1
     # On disk before the reply: another process sees it.
     with AnswerStore(request.root / 'answers.sqlite', read_only=True) as store:
@@ -193,6 +232,26 @@ def test_a_token_is_part_of_the_address(serve, make_package):
     assert server.url.endswith('/?token=' + 't' * 20)
     address = server.url.split('?')[0]
     assert fetch(address + 'api/package')[0] == 401 and fetch(f'{address}api/package?token={"t" * 20}')[0] == 200
+
+
+@pytest.mark.parametrize('host', ['0.0.0.0', '::'])
+def test_the_address_is_one_that_others_can_use(serve, make_package, host, monkeypatch):
+    try:
+        server = serve(make_package().root, host=host, token='t' * 20)
+    except OSError:
+        pytest.skip(f'{host} cannot be bound on this machine')
+    name = re.fullmatch(r'http://(.+):\d+/\?token=t{20}', server.url)[1]
+    assert not is_loopback(name.strip('[]')) and name not in ('0.0.0.0', '[::]')
+    monkeypatch.setattr('udatools.active.annotator.server.own_address', lambda given: f'{given} of this machine')
+    assert f'{host} of this machine' in server.url
+
+
+def test_without_a_route_to_others_the_address_is_the_name_of_the_machine(monkeypatch):
+    def no_route(*_):
+        raise OSError('Network is unreachable')
+    monkeypatch.setattr('socket.socket', no_route)
+    monkeypatch.setattr('socket.gethostname', lambda: 'workstation')
+    assert own_address('0.0.0.0') == own_address('::') == 'workstation'
 
 
 def test_what_cannot_be_served_is_told(make_package, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from udatools.active.annotator import store, tasks
 from udatools.active.annotator.events import EventError
 from udatools.active.annotator.tasks import TaskBoard
+from udatools.active.codecs import CODECS
 
 
 @pytest.fixture
@@ -27,6 +28,14 @@ def test_two_people_get_different_images(make_board):
     assert board.grant('carl') is None
     assert [row['who'] for row in board.waiting('carl')] == ['anna', 'ben']
     assert board.grant('carl', key='a/1') == ('a/1', [])  # to look at, not to do
+
+
+def test_looking_ahead_leases_nothing(make_board, event):
+    board = make_board()
+    assert board.upcoming('anna') == 'a/1' == board.upcoming('ben')
+    board.grant('anna')
+    assert board.upcoming('anna', exclude=['a/1']) == 'a/2' == board.grant('ben')[0]
+    assert board.upcoming('anna', exclude=['a/1']) is None and [row['who'] for row in board.waiting('carl')] == ['anna', 'ben']
 
 
 def test_a_lease_runs_out_unless_there_is_a_sign_of_life(make_board, event, clock):
@@ -152,6 +161,73 @@ def test_speed_and_time_left(make_board, event, clock):
     assert board.progress('anna')['speed'] is None
 
 
+def paid(unit, planned, **fields):
+    return {**dict(unit=unit, per='set', limit=10 * planned, asked=20, planned=planned, spent=0, left=9 * planned), **fields}
+
+
+def test_nothing_is_handed_out_once_the_clicks_are_used_up(make_board, make_package, event):
+    board = make_board(make_package(budget=paid('clicks', 4)), blind=True)
+    assert board.progress('anna')['budget'] == dict(unit='clicks', limit=4, spent=0, left=4, reserve=1)
+    for region in (1, 2):
+        board.append(event(region=region, clicks=1))
+    board.append(event(who='ben', region=1, clicks=1))
+    assert board.grant('anna') == ('a/1', [3])
+    last = board.append(event(who='ben', region=2, clicks=1))
+    assert board.progress('anna')['budget'] == dict(unit='clicks', limit=4, spent=4, left=0, reserve=1)
+    assert board.grant('anna') is None and board.upcoming('ben') is None
+    assert board.grant('ben', key='a/1') == ('a/1', [3])  # to correct something
+    for _ in range(2):
+        board.append(event('undo', who='ben', undoes=last.event_id))
+        assert board.progress('anna')['budget']['spent'] == 3 and board.grant('anna') == ('a/1', [3])
+    assert len(board.store.events()) == 6
+
+
+def test_seconds_end_before_one_more_answer_may_not_fit(make_board, make_package, event):
+    board = make_board(make_package(budget=paid('seconds', 20.0)))
+    board.append(event(region=1, seconds=4))
+    board.append(event('skip', who='ben', key='a/2', seconds=5))  # answered nothing, is not paid
+    assert board.progress('anna')['budget'] == dict(unit='seconds', limit=20, spent=4, left=16, reserve=5)
+    board.append(event(region=2, seconds=9))
+    assert board.progress('anna')['budget']['left'] == 7 and board.grant('anna') is None
+    undone = board.append(event(region=3, seconds=1))
+    board.append(event('undo', undoes=undone.event_id))
+    assert board.progress('anna')['budget']['spent'] == 14  # the time was needed all the same
+
+
+@pytest.mark.parametrize('budget', [None, paid('points', 4), paid('pixels', 4), paid('clicks', 4, limit=None),
+                                    dict(unit='clicks', limit=4, asked=4, spent=0, left=0)])
+def test_other_budgets_cannot_be_exceeded_here(make_board, make_package, budget):
+    request = make_package(budget=budget)
+    assert make_board(request).progress('anna')['budget'] is None
+    if budget is None or budget['unit'] != 'clicks' or budget['limit'] is None:
+        with pytest.raises(ValueError, match='budget in clicks or seconds'):
+            make_board(request, budget=3)
+
+
+def test_another_limit_can_be_given(make_board, make_package):
+    request = make_package(budget=paid('clicks', 4))
+    assert make_board(request, budget=50).progress('anna')['budget']['limit'] == 50
+    with pytest.raises(ValueError, match='the budget given is 0'):
+        make_board(request, budget=0)
+
+
+@pytest.mark.parametrize('unit', ['clicks', 'seconds'])
+def test_what_is_spent_is_what_the_import_counts(make_board, make_package, event, unit):
+    board = make_board(make_package(budget=paid(unit, 100)))
+    events = [event(region=1, seconds=2.5, clicks=1), event('split', runs=[5, 1], seconds=3, clicks=1), event('skip', seconds=7),
+              event(region=1, value=2, seconds=1.25, clicks=1), event(region=2, seconds=80, clicks=1),
+              event('paint', value=1, runs=[18, 2], seconds=1, clicks=3), event('skip', who='ben', seconds=9),
+              event('split', who='ben', runs=[5, 1], seconds=3, clicks=1),
+              event(who='carl', key='a/2', region=3, seconds=2, clicks=1)]
+    events += [event('undo', undoes=events[4].event_id, seconds=2), event('undo', undoes=events[2].event_id, seconds=1)]
+    for entry in events:
+        board.append(entry)
+    submission = CODECS['page'].read(board.store.path, board.request)
+    expected = sum(getattr(answer, unit) for answer in submission.answers)
+    assert board.progress('anna')['budget']['spent'] == pytest.approx(expected) and expected > 5
+    assert TaskBoard(board.images, board.store).progress('anna')['budget'] == board.progress('anna')['budget']
+
+
 STEPS = st.lists(st.tuples(st.sampled_from(['anna', 'ben']), st.sampled_from(['a/1', 'a/2']),
                            st.sampled_from(['label', 'void', 'paint', 'skip', 'undo']), st.integers(0, 30)), max_size=25)
 
@@ -216,4 +292,4 @@ def _slow_labels(events, mask):
 def _fake_request(masks):
     from types import SimpleNamespace
     items = [SimpleNamespace(key=key, asked=int((mask > 0).sum()), components=int(mask.max())) for key, mask in masks.items()]
-    return SimpleNamespace(items=items, kind='segments', request_id='r', regions=masks.__getitem__)
+    return SimpleNamespace(items=items, kind='segments', request_id='r', header={}, regions=masks.__getitem__)

@@ -21,7 +21,8 @@ HEADER = 'X-Udatools-Annotator'
 _COOKIE = 'udatools_annotator'
 MAX_BODY = 8 * 1024 * 1024
 _MIN_TOKEN = 16
-_ANY = ('0.0.0.0', '::', '')
+#: Hosts that stand for all addresses of the machine.
+ANY_ADDRESS = ('0.0.0.0', '::', '')
 _HOST = re.compile(r'(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?')
 
 RESPONSE_HEADERS = {
@@ -93,7 +94,7 @@ class Guard:
         return f'{_COOKIE}_{self.port}'
 
     def _host_is_ours(self, given: str) -> bool:
-        if self.host in _ANY:
+        if self.host in ANY_ADDRESS:
             return True  # any address may be meant, also that of a proxy; the token protects, and its cookie has one name
         match = _HOST.fullmatch(given.lower())
         if match is None or int(match[3] or 80) != self.port:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The annotator page's server: static files and a small JSON API over the task board.
 
-Images are named by their position in the package, so no path ever comes from a browser. Every answer is on disk before the
-reply to it is sent; sending one twice stores it once.
+Images are named by their position in the package, so no path ever comes from a browser. A position means something in one
+request only: whatever is asked or sent names the request, and another one than that which is served is refused. Every answer
+is on disk before the reply to it is sent; sending one twice stores it once.
 """
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import numpy as np
 from ..request import NOT_ANSWERED, Request, RequestItem
 from .events import Event, EventError, effective, parse_event, runs_of_pixels
 from .images import ImagesNotFoundError, PackageImages, find_image_root
-from .security import MAX_BODY, RESPONSE_HEADERS, Guard
+from .security import ANY_ADDRESS, MAX_BODY, RESPONSE_HEADERS, Guard
 from .store import AnswerStore, StoreError, store_path
 from .tasks import TaskBoard
 
@@ -31,6 +33,10 @@ _WAKE_SECONDS = 0.5
 
 class BadRequestError(ValueError):
     """A request that cannot be served, with the reason for its sender."""
+
+
+class OtherRequestError(ValueError):
+    """The sender means another request than the one that is served."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,20 @@ class Api:
     def __init__(self, board: TaskBoard, options: Options) -> None:
         self.board, self.options = board, options
         self.request, self.images = board.request, board.images
+
+    def check_request(self, given: Any) -> None:
+        """Refuse what was not meant for this request.
+
+        Raises:
+            BadRequestError: if it does not say which it was meant for.
+            OtherRequestError: if it was meant for another.
+        """
+        if not isinstance(given, str):
+            raise BadRequestError(f'request_id is {given!r}; expected the id of the request that is answered: reload the page')
+        if given != self.request.request_id:
+            raise OtherRequestError(
+                f'this page shows request {given[:12]}; request {self.request.request_id[:12]} of round {self.request.round} is '
+                'served here now: reload the page. Answers that were not sent yet wait in the browser for their own request')
 
     def item(self, position: Any) -> RequestItem:
         """Image by its position in the package."""
@@ -107,6 +127,11 @@ class Api:
         granted = self.board.grant(who, exclude=self._keys(content, 'exclude'), key=key,
                                    region=region if isinstance(region, int) else 0)
         return dict(task=None if granted is None else self._task(who, *granted), **numbers)
+
+    def upcoming(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The image that would be next; nobody has it by that."""
+        key = self.board.upcoming(self.who(content), exclude=self._keys(content, 'exclude'))
+        return dict(image=None if key is None else self.board.position[key])
 
     def _task(self, who: str, key: str, units: list[int]) -> dict[str, Any]:
         item, position, asked = self.request[key], self.board.position[key], self.images.asked(key)
@@ -163,8 +188,8 @@ def create_app(api: Api, guard: Guard) -> Any:
     app.url_map.merge_slashes = False  # no redirects: a path is served or not
     app.config['MAX_CONTENT_LENGTH'] = MAX_BODY
 
-    def failure(status: int, what: str) -> Any:
-        return flask.make_response(flask.jsonify(error=what), status)
+    def failure(status: int, what: str, **more: str) -> Any:
+        return flask.make_response(flask.jsonify(error=what, **more), status)
 
     @app.before_request
     def check() -> Any:
@@ -196,11 +221,18 @@ def create_app(api: Api, guard: Guard) -> Any:
             content = flask.request.get_json()
             if not isinstance(content, dict):
                 raise BadRequestError('expected a JSON object')
+            api.check_request(content.get('request_id'))
             return flask.jsonify(serve(content))
         app.add_url_rule(f'/api/{name}', name, view, methods=['POST'])
 
-    for name, serve in dict(tasks=api.tasks, events=api.events, history=api.history, progress=api.progress).items():
-        posted(name, serve)
+    for serve in (api.tasks, api.upcoming, api.events, api.history, api.progress):
+        posted(serve.__name__, serve)
+
+    def image_route(name: str, serve: Callable[[RequestItem], Any]) -> None:
+        def view(request_id: str, position: int) -> Any:
+            api.check_request(request_id)
+            return serve(api.item(position))
+        app.add_url_rule(f'/api/requests/<request_id>/images/<int:position>/{name}', name, view)
 
     def binary(data: bytes, media: str) -> Any:
         response = flask.make_response(data)
@@ -208,19 +240,23 @@ def create_app(api: Api, guard: Guard) -> Any:
         response.headers['Cache-Control'] = 'private, max-age=3600'
         return response
 
-    @app.get('/api/images/<int:position>/picture')
-    def picture(position: int) -> Any:
-        return binary(*api.images.picture(api.item(position)))
+    def picture(item: RequestItem) -> Any:
+        return binary(*api.images.picture(item))
 
-    @app.get('/api/images/<int:position>/regions')
-    def regions(position: int) -> Any:
-        return binary(api.images.region_runs(api.item(position).key), 'application/octet-stream')
+    def regions(item: RequestItem) -> Any:
+        return binary(api.images.region_runs(item.key), 'application/octet-stream')
 
-    @app.get('/api/images/<int:position>/prediction')
-    def prediction(position: int) -> Any:
+    def prediction(item: RequestItem) -> Any:
         if not api.options.show_predictions:
             return failure(403, 'predictions are not shown; start tools/annotate.py with --show-predictions')
-        return binary(api.images.prediction(api.item(position).key), 'application/octet-stream')
+        return binary(api.images.prediction(item.key), 'application/octet-stream')
+
+    for serve_image in (picture, regions, prediction):
+        image_route(serve_image.__name__, serve_image)
+
+    @app.errorhandler(OtherRequestError)
+    def other_request(error: OtherRequestError) -> Any:
+        return failure(409, str(error), request_id=api.request.request_id)
 
     for kind, status in ((BadRequestError, 400), (ImagesNotFoundError, 404), (ValueError, 409), (StoreError, 503)):
         app.register_error_handler(kind, lambda error, status=status: failure(status, str(error)))
@@ -228,6 +264,17 @@ def create_app(api: Api, guard: Guard) -> Any:
                          (413, f'the request is larger than {MAX_BODY} bytes; send fewer answers at once')):
         app.register_error_handler(status, lambda error, status=status, what=what: failure(status, what))
     return app
+
+
+def own_address(host: str) -> str:
+    """Address by which other machines reach one that serves on all of its own; its name where it has no route to any."""
+    family, elsewhere = (socket.AF_INET6, '2001:db8::1') if host == '::' else (socket.AF_INET, '192.0.2.1')
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # chooses a route and sends nothing
+            return str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
 
 
 class Server:
@@ -280,8 +327,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Address to open."""
-        name = '127.0.0.1' if self.guard.host in ('0.0.0.0', '::', '') else self.guard.host
+        """Address to open; one that others can use as well where they may."""
+        name = own_address(self.guard.host) if self.guard.host in ANY_ADDRESS else self.guard.host
         name = f'[{name}]' if ':' in name else name
         return f'http://{name}:{self.guard.port}/' + (f'?token={self.guard.token}' if self.guard.token else '')
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..request import NOT_ANSWERED, RequestItem
-from .events import Event, EventError, places, replay
+from .allowance import Allowance
+from .events import Event, EventError, effective, places, replay, seconds_of
 from .images import PackageImages
 from .store import AnswerStore, now_ms
 
@@ -34,10 +35,14 @@ class _ImageState:
         labels (dict): by person, uint8, (N,), labels of the asked pixels.
         skipped (dict): by person, {region id or 0: number of the latest skip}.
         done (dict): by person (None: all people together), answered regions and pixels.
+        clicks (dict): by person, of the events that hold.
+        seconds (dict): by person, of all events.
     """
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: dict[str, dict[int, int]] = field(default_factory=dict)
     done: dict[str | None, tuple[int, int]] = field(default_factory=dict)
+    clicks: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class TaskBoard:
@@ -50,16 +55,19 @@ class TaskBoard:
             image first; ``'shuffled'``: images in a mixed order, the same for everybody.
         lease_seconds (float): how long a task stays with somebody who does nothing.
         blind (bool): everybody answers everything, without seeing what others answered; for measuring disagreement.
+        budget (float | None): clicks or seconds, in the unit of the request's budget, that all answers together may take;
+            None: what the request was planned to cost. Without a budget in one of these there is no limit.
     """
 
     def __init__(self, images: PackageImages, store: AnswerStore, *, order: str = 'raster', lease_seconds: float = 600.0,
-                 blind: bool = False) -> None:
+                 blind: bool = False, budget: float | None = None) -> None:
         if order not in ORDERS:
             raise ValueError(f'order is {order!r}; expected one of {", ".join(ORDERS)}')
         self.images, self.store, self.order, self.blind = images, store, order, blind
         self.lease_ms = int(lease_seconds * 1000)
         self._lock = RLock()
         self.request = images.request
+        self.allowance = Allowance.of(self.request, budget)
         self.position = {item.key: i for i, item in enumerate(self.request.items)}
         self._asked = [item for item in self.request.items if item.asked]
         if order == 'shuffled':
@@ -70,6 +78,7 @@ class TaskBoard:
         self._seen = 0
         self._states: dict[str, _ImageState] = {}
         self._recent: deque[tuple[int, str, int, float]] = deque()
+        self._longest = 0.0
 
     # ---- following the log -----------------------------------------------------------------------------------
 
@@ -84,6 +93,12 @@ class TaskBoard:
         asked, state = self.images.asked(event.key), self._states.setdefault(event.key, _ImageState())
         before = state.done.get(None, (0, 0))[0]
         target = self.store.find(event.undoes) if event.undoes else None
+        state.seconds[event.who] = state.seconds.get(event.who, 0.0) + seconds_of([event])
+        self._longest = max(self._longest, seconds_of([event]))
+        story = [] if target is None else [other for other in self.store.events(key=event.key, who=event.who)
+                                           if other.number <= event.number]
+        state.clicks[event.who] = (sum(other.clicks for other in effective(story)) if story
+                                   else state.clicks.get(event.who, 0) + event.clicks)
         if event.answers and event.value is not None:
             labels = state.labels.setdefault(event.who, np.full(asked.flat.size, NOT_ANSWERED, np.uint8))
             labels[places(event, asked)] = event.value
@@ -92,8 +107,7 @@ class TaskBoard:
         elif target is not None and target.kind == 'skip':
             state.skipped.get(event.who, {}).pop(target.region, None)
         elif target is not None and target.answers:
-            story = self.store.events(key=event.key, who=event.who)
-            state.labels[event.who] = replay([e for e in story if e.number <= event.number], asked)
+            state.labels[event.who] = replay(story, asked)
         if event.who in state.labels:
             for who, labels in ((event.who, state.labels[event.who]), (None, self._union(state, asked.flat.size))):
                 state.done[who] = (asked.ids.size - asked.open_ids(labels).size, int((labels != NOT_ANSWERED).sum()))
@@ -187,7 +201,12 @@ class TaskBoard:
         return {} if state is None else state.skipped.get(who, {})
 
     def _candidates(self, who: str, leases: dict[str, dict[int, str]], exclude: set[str]) -> Iterator[RequestItem]:
-        """Images with something open: those begun, those nobody is at, those that others are at, those skipped."""
+        """Images with something open: those begun, those nobody is at, those that others are at, those skipped.
+
+        None once the budget is used up: the import would leave out what goes over it.
+        """
+        if self.allowance is not None and self.allowance.used_up(self._spent(self.allowance.unit), self._longest):
+            return
         mine: list[RequestItem] = []
         free: list[RequestItem] = []
         shared: list[RequestItem] = []
@@ -223,21 +242,34 @@ class TaskBoard:
             leases = {} if self.blind else self._leases()
             wanted = [item for item in self._asked if item.key == key]
             for item in wanted if key is not None else self._candidates(who, leases, set(exclude)):
-                free = self._lease(item, who, leases.get(item.key, {}), region)
+                free = self._lease(item, who, self._free(item, who, leases.get(item.key, {}), region))
                 if free or key is not None:
                     return item.key, free
             return None
 
-    def _lease(self, item: RequestItem, who: str, holders: dict[int, str], first: int) -> list[int]:
-        """Open regions of an image that the person holds from now on; none if somebody else has them."""
+    def upcoming(self, who: str, *, exclude: Iterable[str] = ()) -> str | None:
+        """The image that :meth:`grant` would give with the same arguments, without a lease; None if there is none."""
+        with self._lock:
+            self._sync()
+            leases = {} if self.blind else self._leases()
+            return next((item.key for item in self._candidates(who, leases, set(exclude))
+                         if self._free(item, who, leases.get(item.key, {}), 0)), None)
+
+    def _free(self, item: RequestItem, who: str, holders: dict[int, str], first: int) -> list[int]:
+        """Open regions of an image that the person may hold; none if somebody else has them."""
         points, skipped = self.request.kind == 'points', self._skipped(item, who)
         free = [region for region in self._open(item, who) if holders.get(region if points else 0, who) == who]
         free.sort(key=lambda region: region != first)
         if points:
             fresh = [region for region in free if region == first or region not in skipped]
             free = (fresh or free)[:POINTS_AT_ONCE]
+        return free
+
+    def _lease(self, item: RequestItem, who: str, free: list[int]) -> list[int]:
+        """Of regions that nobody held a moment ago, those that the person holds from now on."""
         if self.blind or not free:
             return free
+        points = self.request.kind == 'points'
         with self.store.transaction() as db:
             until = now_ms() + self.lease_ms
             db.executemany('INSERT OR IGNORE INTO leases VALUES (?, ?, ?, ?)',
@@ -257,8 +289,13 @@ class TaskBoard:
 
     # ---- counting --------------------------------------------------------------------------------------------
 
+    def _spent(self, unit: str) -> float:
+        """Clicks or seconds of the answers, as the import counts them: of every person who answered something of an image."""
+        return sum(getattr(state, unit)[who] for state in self._states.values() for who in state.labels if state.done[who][1])
+
     def progress(self, who: str) -> dict[str, Any]:
-        """Answered and asked regions and pixels, speed in regions a minute of work, seconds left for all at work now."""
+        """Answered and asked regions and pixels, what of the budget is spent and left, speed in regions a minute of work,
+        seconds left for all at work now."""
         with self._lock:
             self._sync()
             return self._progress(who)
@@ -275,8 +312,10 @@ class TaskBoard:
             if units > 0 and seconds > 1:
                 speeds[name] = 60 * units / seconds
         together = speeds.get(who, 0.0) if self.blind else sum(speeds.values())
+        allowance = self.allowance
+        budget = None if allowance is None else allowance.report(self._spent(allowance.unit), self._longest)
         return dict(
-            regions=dict(done=answered, asked=total), pixels=dict(done=sum(pixels for _, pixels in done),
+            budget=budget, regions=dict(done=answered, asked=total), pixels=dict(done=sum(pixels for _, pixels in done),
                                                                   asked=sum(item.asked for item in self._asked)),
             images=dict(done=sum(regions >= item.components for (regions, _), item in zip(done, self._asked)),
                         asked=len(self._asked)),

@@ -3,30 +3,53 @@
 // server has confirmed that it is on disk. So a reload, a crash or a lost connection loses nothing.
 
 export class ApiError extends Error {
-  constructor(status, message) {
+  /** @param {string} served the request that the server has instead of the one that was meant */
+  constructor(status, message, served) {
     super(message);
-    this.status = status;
+    Object.assign(this, { status, served });
   }
 }
 
 async function reply(response) {
   if (response.ok) return response;
-  let message = `${response.status} ${response.statusText}`;
+  let content = {};
   try {
-    message = (await response.json()).error ?? message;
+    content = await response.json();
   } catch { /* no JSON: the status has to do */ }
-  throw new ApiError(response.status, message);
+  throw new ApiError(response.status, content.error ?? `${response.status} ${response.statusText}`, content.request_id);
 }
 
-export async function post(name, content) {
-  const response = await fetch(`/api/${name}`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Udatools-Annotator': '1' }, body: JSON.stringify(content),
-  });
-  return (await reply(response)).json();
+export async function getPackage() {
+  return (await reply(await fetch('/api/package'))).json();
 }
 
-export async function get(path) {
-  return reply(await fetch(`/api/${path}`));
+/** The server, asked about one request only. */
+export class Server {
+  /** @param {function} otherRequest called when the server has another request now */
+  constructor(requestId, otherRequest) {
+    Object.assign(this, { requestId, otherRequest });
+  }
+
+  async ask(path, options) {
+    try {
+      return await reply(await fetch(path, options));
+    } catch (error) {
+      if (error.served) this.otherRequest();
+      throw error;
+    }
+  }
+
+  async post(name, content) {
+    const response = await this.ask(`/api/${name}`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Udatools-Annotator': '1' },
+      body: JSON.stringify({ request_id: this.requestId, ...content }),
+    });
+    return response.json();
+  }
+
+  async image(number, what) {
+    return this.ask(`/api/requests/${this.requestId}/images/${number}/${what}`);
+  }
 }
 
 export function newId() {
@@ -77,18 +100,19 @@ class Storage {
 
 export const storage = new Storage();
 
+const OUTBOX = 'udatools.outbox.';
 const BATCH = 32;
 const BATCH_CHARACTERS = 1 << 20;
 
 export class Outbox {
   /**
-   * @param {string} requestId the request that all entries belong to
+   * @param {Server} server of the request that all entries belong to
    * @param {object} on callbacks: state(pending, error), stored(result, event), progress(numbers)
    */
-  constructor(requestId, session, on) {
-    Object.assign(this, { session, on, delay: 0, serial: 0, current: null });
-    this.prefix = `udatools.outbox.${requestId}.`;
-    this.refusedPrefix = `udatools.refused.${requestId}.`;
+  constructor(server, session, on) {
+    Object.assign(this, { server, session, on, delay: 0, serial: 0, current: null });
+    this.prefix = `${OUTBOX}${server.requestId}.`;
+    this.refusedPrefix = `udatools.refused.${server.requestId}.`;
     window.addEventListener('online', () => this.flush());
   }
 
@@ -98,6 +122,11 @@ export class Outbox {
 
   get pending() {
     return storage.keys(this.prefix).length;
+  }
+
+  /** Events of other requests that wait in this browser until theirs is served again. */
+  get elsewhere() {
+    return storage.keys(OUTBOX).length - this.pending;
   }
 
   refused() {
@@ -138,7 +167,7 @@ export class Outbox {
           if (entry.who !== who || entry.session !== session || batch.length === BATCH || (batch.length && size > BATCH_CHARACTERS)) break;
           batch.push(entry);
         }
-        const { results, progress } = await post('events', { who, session, events: batch.map((entry) => entry.event) });
+        const { results, progress } = await this.server.post('events', { who, session, events: batch.map((entry) => entry.event) });
         batch.forEach((entry, i) => {
           if (results[i].error) {
             storage.set(this.refusedPrefix + entry.event.event_id, JSON.stringify({ ...entry, why: results[i].error }));

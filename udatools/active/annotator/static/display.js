@@ -53,35 +53,39 @@ export const display = {
     this.announce('Image finished');
   },
 
-  showProgress({ regions, pixels, images, speed, people, seconds_left: left }) {
+  showProgress(progress) {
+    const { regions, pixels, images, budget, speed, people, seconds_left: left } = progress;
+    this.progress = progress;
     const share = regions.asked ? regions.done / regions.asked : 1;
     $('meter-fill').style.width = `${100 * share}%`;
     $('meter').setAttribute('aria-valuenow', String(Math.floor(100 * share)));
     $('meter').title = `${pixels.done} of ${pixels.asked} pixels, ${images.done} of ${images.asked} images`;
     $('count').textContent = `${regions.done} of ${regions.asked} ${this.points ? 'points' : 'regions'}`;
     $('speed').textContent = speed ? `${speed < 10 ? speed.toFixed(1) : Math.round(speed)} a minute` : '';
+    $('budget').textContent = budget ? `${Math.round(budget.spent)} of ${Math.round(budget.limit)} ${budget.unit}` : '';
     const hours = Math.floor((left ?? 0) / 3600), minutes = Math.ceil((left ?? 0) % 3600 / 60);
     $('left').textContent = left === null || share === 1 ? '' : `${hours ? `${hours} h ` : ''}${minutes} min left${people > 1 ? ` for ${people} people` : ''}`;
   },
 
   showSaved(pending, error) {
     const refused = this.outbox?.refused() ?? [];
-    let state = 'saved', text = refused.length ? `${refused.length} not taken` : 'All answers saved';
+    let state = 'saved', text = refused.length ? `${refused.length} not taken` : this.outbox?.elsewhere ? `Saved; ${this.outbox.elsewhere} of another request not sent` : 'All answers saved';
     if (pending) [state, text] = ['sending', `Saving ${pending} …`];
     if (error) [state, text] = ['offline', pending ? `${pending} not sent yet, ${storage.durable ? 'kept in this browser' : 'keep this page open'}` : 'No connection'];
     $('saved').dataset.state = refused.length && !error ? 'offline' : state;
     $('saved-text').textContent = text;
     $('saved').title = error ? error.message : refused.map(({ event, why }) => `image ${event.image}, region ${event.region}: ${why}`).join('\n');
-    if (error?.status && error.status < 500) this.toast(error.message, true);
+    if (error?.status < 500 && !error.served) this.toast(error.message, true);
   },
 
-  finished({ progress, waiting }) {
+  finished({ progress: { regions, budget }, waiting }) {
     this.model = null;
-    const open = progress.regions.asked - progress.regions.done;
-    $('done-title').textContent = open ? 'Nothing free at the moment' : 'Everything is answered';
-    const body = open
+    const open = regions.asked - regions.done, spent = open && this.isBudgetUsedUp();
+    $('done-title').textContent = spent ? 'The budget is used up' : open ? 'Nothing free at the moment' : 'Everything is answered';
+    const body = open && !spent
       ? [element('p', {}, `${open} are still open, and with: ${waiting.map(({ who, seconds }) => `${who} (at most ${Math.ceil(seconds / 60)} min)`).join(', ') || 'nobody'}. What they leave comes here by itself.`)]
-      : [element('p', {}, `${progress.regions.done} answers are in ${this.package.store}. Import them and continue the run:`),
+      : [spent ? element('p', {}, `The answers to this request may take ${budget.limit} ${budget.unit}. ${open} are still open and are not handed out any more; what was answered is kept.`) : '',
+        element('p', {}, `${regions.done} answers are in ${this.package.store}. Import them and continue the run:`),
         element('pre', {}, `python tools/active/import_answers.py .../${this.package.folder}\npython tools/train.py CONFIG --resume`),
         element('p', { class: 'muted' }, 'You can close this page.')];
     $('done-body').replaceChildren(...body);

@@ -17,21 +17,20 @@ export function neighbour(model, from, [dx, dy]) {
   return best;
 }
 
-/** Class keys by what is printed on the key, else by its place, so that they work with any keyboard layout. */
-function classKeys(classes) {
-  const keys = new Map(classes.filter((row) => row.key).map((row) => [row.key.toLowerCase(), row.id]));
-  return (event) => keys.get(event.key.toLowerCase()) ?? keys.get(event.code.replace(/^(Key|Digit|Numpad)/, '').toLowerCase());
-}
-
 export function bindKeys(app) {
   const stage = document.getElementById('stage');
-  const classOf = classKeys(app.package.classes);
+  const classes = new Map(app.package.classes.filter((row) => row.key).map((row) => [row.key.toLowerCase(), row.id]));
+  const middle = () => [Math.floor(app.view.x) + 0.5, Math.floor(app.view.y) + 0.5];
+
+  function choose(event, id) {
+    if (!event.repeat) app.choose(id);
+  }
 
   function arrow(event, [dx, dy]) {
     const { tool, view, model } = app;
     if (tool?.draws) {
       const step = event.shiftKey ? 10 : 1;
-      app.cursor ??= [Math.floor(view.x) + 0.5, Math.floor(view.y) + 0.5];
+      app.cursor ??= middle();
       app.cursor = [Math.max(0.5, Math.min(model.width - 0.5, app.cursor[0] + dx * step)), Math.max(0.5, Math.min(model.height - 0.5, app.cursor[1] + dy * step))];
       const [px, py] = view.toStage(...app.cursor);
       if (px < 40 || py < 40 || px > view.width - 40 || py > view.height - 40) view.moveTo(...app.cursor);
@@ -56,7 +55,7 @@ export function bindKeys(app) {
 
   document.addEventListener('keydown', (event) => {
     const { target } = event;
-    if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]') || target.matches('input[type=text], #who-name')) return;
+    if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]') || target.matches('#who-name, #find-class')) return;
     const onStage = target === stage || target === document.body;
     const onButton = target.matches('button, input');
     if (event.key === '?') {
@@ -87,7 +86,11 @@ export function bindKeys(app) {
     } else if (event.key === 'Enter') {
       if (onButton) return;
       if (app.tool?.draws && app.cursor) app.tool.enter(...app.cursor);
-      else app.skip();
+      else if (app.tool?.draws && app.openCount()) {
+        app.cursor = middle();
+        app.toast('The cursor is in the middle: arrows move it, Enter draws');
+        app.view.changed();
+      } else app.skip();
     } else if (event.key === 'Backspace') {
       if (app.tool?.path?.length) {
         app.tool.path.pop();
@@ -95,9 +98,11 @@ export function bindKeys(app) {
       } else app.undo();
     } else if (event.key === 'Delete') {
       if (app.kind === 'segments') app.choose(OPEN);
-    } else if (classOf(event) !== undefined) {
-      if (event.repeat) return;
-      app.choose(classOf(event));
+    } else if (classes.has(event.key.toLowerCase())) {
+      choose(event, classes.get(event.key.toLowerCase()));
+    } else if (event.key === 'F2') {
+      if (document.getElementById('find').hidden) return;
+      document.getElementById('find-class').focus();
     } else if (event.key === '+' || event.key === '=') {
       app.view.zoom(1.25);
     } else if (event.key === '-' || event.key === '_') {
@@ -114,7 +119,10 @@ export function bindKeys(app) {
     } else if (app.tools.some((Kind) => Kind.key === event.key)) {
       app.useTool(app.tools.find((Kind) => Kind.key === event.key).id);
     } else {
-      return;
+      // What is printed on the key is nothing here: its place decides, so that classes have keys in any layout.
+      const place = event.code.replace(/^(Key|Digit|Numpad)/, '').toLowerCase();
+      if (!classes.has(place)) return;
+      choose(event, classes.get(place));
     }
     event.preventDefault();
   });

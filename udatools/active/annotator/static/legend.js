@@ -38,6 +38,28 @@ export function buildLegend(host, classes, choose) {
   return buttons;
 }
 
+/** Where there are more classes than keys: the field narrows the legend to what is typed, Enter takes the first that is left. */
+export function bindFind(row, classes, buttons, choose, leave) {
+  const field = row.querySelector('input');
+  row.hidden = classes.every(({ key }) => key);
+  const left = () => classes.filter(({ name }) => name.toLowerCase().includes(field.value.trim().toLowerCase()));
+  const narrow = () => {
+    const ids = new Set(left().map(({ id }) => id));
+    for (const [id, made] of buttons) made.hidden = !ids.has(id);
+  };
+  field.addEventListener('input', narrow);
+  field.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' && event.key !== 'Escape') return;
+    event.preventDefault();
+    const [first] = left(), chosen = event.key === 'Enter' && field.value.trim() && first;
+    if (event.key === 'Enter' && !chosen) return;
+    field.value = '';
+    narrow();
+    leave();
+    if (chosen) choose(chosen.id);
+  });
+}
+
 export function buildActions(host, actions) {
   const buttons = {};
   for (const { id, title, key, label, act } of actions) {
@@ -66,6 +88,7 @@ export function helpRows(kind, classes) {
   const points = kind === 'points';
   const rows = [
     [shown, points ? 'The class of the pixel in the crosshair' : 'The class of the selected region'],
+    ...(classes.some((row) => !row.key) ? [[['F2'], 'Find a class by its name; Enter takes the first that is left']] : []),
     [['Space'], 'Unsure: no class fits, or it cannot be told. This is an answer'],
     [['Enter'], points ? 'Skip: the point comes back at the end' : 'Next image; what is left here comes back at the end'],
     [['Backspace'], 'Undo, answer by answer (also Ctrl+Z)'],

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The annotator page: brings tasks, pixels, keys and pointers together. What it knows is on the server or in the outbox.
 
-import { get, newId, Outbox, post, storage } from './api.js';
+import { getPackage, newId, Outbox, Server, storage } from './api.js';
 import { display } from './display.js';
 import { bindKeys } from './keys.js';
-import { buildActions, buildLegend, buildTools, helpBody } from './legend.js';
+import { bindFind, buildActions, buildLegend, buildTools, helpBody } from './legend.js';
 import { ImageModel, OPEN, runsOf, VOID } from './model.js';
 import { Pointer } from './pointer.js';
 import { sharing } from './sharing.js';
@@ -16,7 +16,8 @@ const $ = (id) => document.getElementById(id);
 
 class App {
   async start() {
-    this.package = await (await get('package')).json();
+    this.package = await getPackage();
+    this.server = new Server(this.package.request_id, () => this.otherRequest());
     if (location.search) history.replaceState(null, '', location.pathname); // the token is in a cookie now
     this.kind = this.package.kind;
     this.points = this.kind === 'points';
@@ -34,15 +35,19 @@ class App {
     this.buildPage();
     this.who = await this.askWho();
     $('person').textContent = this.who;
-    this.outbox = new Outbox(this.package.request_id, this.session, {
+    this.outbox = new Outbox(this.server, this.session, {
       state: (pending, error) => this.showSaved(pending, error),
       stored: (result, event) => this.stored(result, event),
-      progress: (progress) => this.showProgress(progress),
+      progress: (progress) => {
+        this.showProgress(progress);
+        this.stopAtBudget();
+      },
     });
+    this.showMoved();
     this.channel = new BroadcastChannel(`udatools.${this.package.request_id}`);
     this.channel.onmessage = ({ data }) => this.heard(data);
     await this.outbox.flush();
-    this.history = (await post('history', { who: this.who })).events;
+    this.history = (await this.server.post('history', { who: this.who })).events;
     this.since = performance.now(); // time between answers counts from here
     await this.next();
     this.watch();
@@ -54,6 +59,7 @@ class App {
     $('question').textContent = { points: 'What is at the crosshair?', regions: 'What is in this region?', segments: 'What is outlined?' }[this.kind];
     this.tools = this.points ? [] : this.kind === 'regions' ? TOOLS.slice(0, 2) : TOOLS;
     this.legend = buildLegend($('legend'), classes, (id) => this.choose(id));
+    bindFind($('find'), classes, this.legend, (id) => this.choose(id), () => $('stage').focus({ preventScroll: true }));
     this.actions = buildActions($('actions'), [
       { id: 'void', title: 'Unsure', key: ' ', label: 'No class fits, or it cannot be told', act: () => this.choose(VOID) },
       this.points
@@ -130,7 +136,7 @@ class App {
     try {
       await this.outbox.flush();
       const release = this.model && this.model.image !== wanted.image && (!this.points || !this.model.openUnits().length) ? [this.model.image] : [];
-      const reply = await post('tasks', { who: this.who, release, ...wanted });
+      const reply = await this.server.post('tasks', { who: this.who, release, ...wanted });
       this.showProgress(reply.progress);
       if (reply.task) await this.open(reply.task, wanted.region);
       else this.finished(reply);
@@ -144,8 +150,8 @@ class App {
   picture(image) {
     if (!this.cache.has(image)) {
       const load = async () => {
-        const [picture, regions] = await Promise.all([get(`images/${image}/picture`), get(`images/${image}/regions`)]);
-        const guess = this.package.show_predictions ? await (await get(`images/${image}/prediction`)).arrayBuffer() : null;
+        const [picture, regions] = await Promise.all([this.server.image(image, 'picture'), this.server.image(image, 'regions')]);
+        const guess = this.package.show_predictions ? await (await this.server.image(image, 'prediction')).arrayBuffer() : null;
         return { bitmap: await createImageBitmap(await picture.blob()), triples: new Uint32Array(await regions.arrayBuffer()), guess: guess?.byteLength ? new Uint8Array(guess) : null };
       };
       const loaded = load();
@@ -177,8 +183,8 @@ class App {
   /** Have the next picture here before it is needed. */
   async prefetch() {
     try {
-      const { task } = await post('tasks', { who: this.who, exclude: [this.model.image] });
-      if (task) await this.picture(task.image);
+      const { image } = await this.server.post('upcoming', { who: this.who, exclude: [this.model.image] });
+      if (image !== null) await this.picture(image);
     } catch { /* it is loaded when it is needed */ }
   }
 
@@ -289,6 +295,7 @@ class App {
     this.outbox.add(this.who, event);
     this.channel.postMessage({ who: this.who, event });
     this.take(event);
+    queueMicrotask(() => this.stopAtBudget()); // after what the answer leads to on the page
   }
 
   take(event) {

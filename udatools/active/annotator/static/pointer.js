@@ -11,6 +11,8 @@ export class Pointer {
     stage.addEventListener('pointermove', (event) => this.move(event));
     for (const name of ['pointerup', 'pointercancel']) stage.addEventListener(name, (event) => this.lift(event));
     stage.addEventListener('pointerleave', () => { this.tool()?.hover?.(null); });
+    // Otherwise a quick stroke counts as a swipe, and the browser swallows the tap that follows it on a button.
+    stage.addEventListener('touchmove', (event) => { if (this.down.size) event.preventDefault(); }, { passive: false });
     stage.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
     stage.addEventListener('contextmenu', (event) => event.preventDefault());
   }
