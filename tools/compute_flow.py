@@ -2,9 +2,10 @@
 """Compute optical flow ahead of training: ``python tools/compute_flow.py CONFIG`` or ``... CamVidDomain --root data/camvid``.
 
 Writes OUT/<offset>/<key>.png, KITTI PNGs, for every frame of a domain that has a neighbour at an offset. Which frames, and
-where to, is what the clips of the config say; of a data set class --offsets and --out have to. Offsets are in frame numbers of
-the clip: -1 is the frame before, or -2 where every second frame is kept. Ctrl-C at any time; the same command goes on, and
-files that are there and whole stay as they are. Several processes share the work:
+where to, is what the clips of the config and the aggregation of its pseudo-labels say, over all of its stages; of a data set
+class --offsets and --out have to. Offsets are in frame numbers of the clip: -1 is the frame before, or -2 where every second
+frame is kept. Ctrl-C at any time; the same command goes on, and files that are there and whole stay as they are. Several
+processes share the work:
 
     torchrun --nproc_per_node 4 tools/compute_flow.py CONFIG --launcher pytorch
 
@@ -12,6 +13,7 @@ files that are there and whole stay as they are. Several processes share the wor
 """
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
@@ -32,7 +34,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--root', help='data_root of the data set class')
     parser.add_argument('--split', default='train', help='split of the data set class (default: train)')
     parser.add_argument('--offsets', type=int, nargs='+', metavar='N', help='frames that flow leads to, relative to each frame, '
-                        'such as -1 1 (default: those of the clips in the config)')
+                        'such as -1 1 (default: those that the config reads)')
     parser.add_argument('--out', type=Path, help='folder of the flow (default: where the config reads it)')
     parser.add_argument('--estimator', default='DISFlow', help='DISFlow (default), RAFTFlow, PrecomputedFlow')
     parser.add_argument('--estimator-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
@@ -60,43 +62,43 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.registry import init_default_scope
 
     from udatools.engine.cli import build_config
-    from udatools.engine.flow import claim_flow, compute_flow, find_pairs, folder_of, sole_writer, task_of_class, task_of_config
+    from udatools.engine.flow import claim_flow, compute_flow, sole_writer
     from udatools.engine.flow_check import check_flow, format_check
     from udatools.engine.runner.distributed import init_distributed, on_main
-    from udatools.registry import DATASETS, FLOW_ESTIMATORS
+    from udatools.engine.runner.flow_plan import collect_pairs, task_of_class, tasks_of_config
+    from udatools.registry import FLOW_ESTIMATORS
     from udatools.utils.atomic import write_json_atomic
     init_default_scope('mmseg')
     if args.data.endswith('.py'):
         cfg = build_config(args.data, options=args.cfg_options, launcher=args.launcher)
-        task = task_of_config(cfg, args.domain)
+        tasks = tasks_of_config(cfg, args.domain)
     else:
         cfg = Config(dict(launcher=args.launcher))
-        task = task_of_class(args.data, args.root, args.split)
-    out = folder_of(task, args.out)
+        tasks = [task_of_class(args.data, args.root, args.split)]
     init_distributed(cfg)
-    dataset, frames = (None if part is None else DATASETS.build(part) for part in (task.dataset, task.frames))
-    pairs = find_pairs(dataset, args.offsets or task.offsets, frames=frames, ends=task.ends, backward=task.backward)
+    folders = collect_pairs(tasks, offsets=args.offsets or (), out=args.out)
     say = print if is_main_process() else lambda *_: None
-    if not args.check:
-        settings = dict(type=args.estimator, **args.estimator_options)
-        estimator = FLOW_ESTIMATORS.build(dict(settings))
-        with sole_writer(out):
-            on_main(lambda: claim_flow(out, dict(estimator=settings, precision=args.precision)))
-            done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
-        say(f'{len(pairs)} pairs in {out}: {done.computed} computed ({done.stored_bytes / 2**20:.1f} MiB), {done.reused} were '
-            f'there; KITTI PNG, values rounded to 1/{args.precision} pixel')
-        if alone := len(dataset) - len({pair.key for pair in pairs} & set(dataset.keys)):
-            say(f'no flow starts from {alone} of {len(dataset)} frames, which have no neighbour at these offsets')
-    if not (args.check or args.reference):
-        return 0
-    report = check_flow(pairs, out, reference=args.reference, sample=args.sample)
-    say(format_check(report))
+    settings = dict(type=args.estimator, **args.estimator_options)
+    estimator = None if args.check else FLOW_ESTIMATORS.build(dict(settings))
+    reports = {}
+    for out, _, keys, pairs in folders:
+        if estimator is not None:
+            with sole_writer(out):
+                on_main(partial(claim_flow, out, dict(estimator=settings, precision=args.precision)))
+                done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
+            say(f'{len(pairs)} pairs in {out}: {done.computed} computed ({done.stored_bytes / 2**20:.1f} MiB), {done.reused} '
+                f'were there; KITTI PNG, values rounded to 1/{args.precision} pixel')
+            if alone := len(keys - {pair.key for pair in pairs}):
+                say(f'no flow starts from {alone} of {len(keys)} frames, which have no neighbour at these offsets')
+        if args.check or args.reference:
+            report = reports[str(out)] = check_flow(pairs, out, reference=args.reference, sample=args.sample)
+            say(format_check(report))
+            if problems := report['problems']:
+                say(f'{len(problems)} pairs without usable flow; the first {min(SHOWN, len(problems))}:')
+                say('\n'.join(problems[:SHOWN]))
     if args.json and is_main_process():
-        write_json_atomic(args.json, report)
-    if problems := report['problems']:
-        say(f'{len(problems)} pairs without usable flow; the first {min(SHOWN, len(problems))}:')
-        say('\n'.join(problems[:SHOWN]))
-    return 1 if report['problems'] else 0
+        write_json_atomic(args.json, dict(folders=reports) if len(reports) > 1 else report)
+    return int(any(report['problems'] for report in reports.values()))
 
 
 def main(argv: list[str] | None = None) -> int:

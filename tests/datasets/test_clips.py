@@ -98,6 +98,29 @@ def test_data_infos_of_a_video_know_their_place(video):
     assert (info['key'], info['clip'], info['frame']) == ('b/008', 'b', 8)
 
 
+@pytest.mark.parametrize('ends', ['clamp', 'invalid'])
+def test_clips_without_any_neighbour_are_refused(video, trees, ends):
+    """Frames 2 apart at an offset of 1: every clip would be the same frame twice."""
+    for i, number in enumerate((2, 4, 6)):
+        trees.write(trees.root / 'every_second' / 'a' / f'{number:03d}.png', trees.picture(i))
+    second = dict(type='VideoFramesDomain', data_root=str(trees.root / 'every_second'))
+    with pytest.raises(ValueError, match=r'no frame of 3 has a neighbour at -1, \+1, so every clip would show one frame 3 times; '
+                                         r'frames of a clip are mostly 2 numbers apart: set such frame_offsets'):
+        clips(second, frame_offsets=(0, -1, 1), ends=ends)
+    assert len(clips(second, frame_offsets=(0, -2), ends=ends)) == 3
+    with pytest.raises(ValueError, match='every clip has one frame only.* or set frame_offsets=.0, .'):
+        clips(second, max_items=1, ends=ends)
+    assert len(clips(second, max_items=1, frame_offsets=(0, ), ends=ends)) == 1
+
+
+def test_clips_that_lack_a_frame_are_counted(video):
+    """At -1 the first frames of the three clips, and those after the two gaps of b."""
+    assert clips(cfg(video)).describe()['clips'] == "5 of 9 clips (55.6%) lack a frame, ends='clamp'"
+    whole = clips(cfg(video), frame_offsets=(0, ))
+    assert whole.describe()['clips'] is None
+    assert whole.describe()['gaps'] == '2 gaps in clips whose frames are mostly 1 apart: 8 to 10 of b, 10 to 20 of b'
+
+
 # -- what is loaded ------------------------------------------------------------------------------------------------------
 
 
@@ -151,8 +174,9 @@ def test_dense_frames_beside_few_labelled_ones(video, tmp_path):
         for name in ('a/003', 'b/008'):
             (sparse / folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(video / folder / f'{name}.png', sparse / folder / f'{name}.png')
-    alone = clips(labelled(sparse))
-    assert [seen(alone[i]) for i in range(2)] == [[2, 2], [5, 5]]
+    with pytest.raises(ValueError, match='every clip has one frame only: add the frames in between'):
+        clips(labelled(sparse))
+    assert [seen(clips(labelled(sparse), frame_offsets=(0, ))[i]) for i in range(2)] == [[2], [5]]
     dense = clips(labelled(sparse), frames=cfg(video), frame_offsets=(0, -1, 1), ends='invalid')
     assert len(dense) == 2 and [seen(dense[i]) for i in range(2)] == [[2, 1, 3], [5, 4, 5]]
     label = dense[0]['data_samples'].gt_sem_seg.data
@@ -196,7 +220,7 @@ def test_pseudo_labels_are_read_for_each_frame(video, tmp_path, trees):
 
 
 def test_arguments_of_the_set_inside(video):
-    data = clips(cfg(video), portion=[0.5, 0.34], portion_round=2)
+    data = clips(cfg(video), frames=cfg(video), portion=[0.5, 0.34], portion_round=2)
     assert len(data) == 3 and data.keys == data.dataset.keys
     assert data.describe()['images'] == 3 and 'frames 0, -1' in data.describe()['type']
     with pytest.raises(ValueError, match='portion beside a data set that is built'):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udatools.datasets.flow_io import SUFFIXES, flow_path, read_flow, write_flow
+from udatools.datasets.flow_io import SUFFIXES, flow_path, quick_checksum, read_flow, write_flow
 
 KNOWN = np.array([[True, False, True], [True, True, True]])
 FLOW = np.array([[[1.0, 9.0, -2.5], [0.015625, 511.984375, -512.0]], [[0.0, 9.0, 3.25], [-0.25, 0.0, 100.0]]], np.float32)
@@ -116,3 +116,19 @@ def test_layout():
         flow_path('root', 'a', 0)
     with pytest.raises(ValueError, match='.jpg'):
         flow_path('root', 'a', 1, '.jpg')
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.npz', '.flo'])
+def test_quick_checksum_is_of_the_content(tmp_path, suffix):
+    """Files of one size, one of them copied; in the formats with checksums a single pixel counts."""
+    flow = np.ones((2, 40, 50), np.float32)
+    contents = [flow, -flow, flow.copy()]
+    if suffix != '.flo':
+        contents[2][0, 20, 25] = -1
+    sums = set()
+    for i, content in enumerate(contents):
+        write_flow(tmp_path / f'{i}{suffix}', content)
+        (tmp_path / f'copy{suffix}').write_bytes((tmp_path / f'{i}{suffix}').read_bytes())
+        sums.add(quick_checksum(tmp_path / f'{i}{suffix}'))
+        assert quick_checksum(tmp_path / f'copy{suffix}') in sums
+    assert len(sums) == (2 if suffix == '.flo' else 3)

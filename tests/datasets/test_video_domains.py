@@ -263,6 +263,70 @@ def test_linking_is_all_or_nothing(trees, tmp_path):
         link_sequences(root, 'train', tmp_path)
 
 
+@pytest.mark.parametrize('kind', ['labelmap', 'panoptic'])
+def test_vps_label_without_its_image(trees, kind):
+    """A frame that is lost shortens the set and widens the windows of VPQ: an error where labels count, stated elsewhere."""
+    root = trees.cityscapes_vps(kinds=(kind, ))
+    assert CityscapesVPSDomain(root).describe()['gaps'] is None
+    for position in (14, 29):  # in the middle and at the end of the first clip
+        next((root / 'train' / 'img_all').glob(f'0001_*_{100 + position:06d}_*')).unlink()
+    with pytest.raises(DatasetLayoutError, match=r'2 labels have no image in .*img_all: \S*ulm_000001_000114_final_mask.png, '
+                                                 r'\S*000129_final_mask.png; bring the images back'):
+        CityscapesVPSDomain(root, classes='viper15')
+    target = CityscapesVPSDomain(root, labelled=False)
+    assert target.describe()['gaps'] == '1 gap in clips whose frames are mostly 1 apart: 113 to 115 of 0001'
+    assert len(CityscapesVPSDomain(root, image_dir='img')) == 12  # nothing is missing there
+
+
+def test_sparse_labels_without_their_image(trees):
+    root = trees.viper(frames=6, labelled=lambda frame: frame % 2 == 0)
+    (root / 'train' / 'img' / '001' / '001_00004.jpg').unlink()
+    with pytest.raises(DatasetLayoutError, match='1 labels have no image in .*001_00004.png'):
+        VIPERDomain(root, classes='viper15', sparse_labels=True)
+    frames = VIPERDomain(root, classes='viper15', labelled=False)
+    assert frames.describe()['gaps'] == '1 gap in clips whose frames are mostly 1 apart: 3 to 5 of 001'
+    (root / 'train_day.txt').write_text('002\n')
+    assert len(VIPERDomain(root, classes='viper15', sparse_labels=True, conditions='day')) == 3  # other sequences do not matter
+
+
+def test_gaps_that_are_no_gaps(trees):
+    """Images that are no video, random portions, and clips of one frame have none."""
+    assert GTA5Domain(trees.gta5()).describe()['gaps'] is None and CamVidDomain(trees.camvid()).describe()['gaps'] is None
+    root = trees.viper(frames=10)
+    assert VIPERDomain(root, classes='viper15', portion=0.3).describe()['gaps'] is None
+    assert VIPERDomain(root, classes='viper15', max_items=1).describe()['gaps'] is None
+
+
+@pytest.mark.parametrize(('layout', 'kind', 'classes', 'image', 'label'), [
+    ('viper', VIPERDomain, 'viper15', 'train/img/001/001_00002.jpg', 'train/cls/001/001_00002.png'),
+    ('synthia_seq', SYNTHIASeqDomain, 'synthiaseq12', 'SYNTHIA-SEQS-04-DAWN/RGB/Stereo_Left/Omni_F/000001.png',
+     'SYNTHIA-SEQS-04-DAWN/GT/LABELS/Stereo_Left/Omni_F/000001.png'),
+    ('cityscapes_sequence', CityscapesSequenceDomain, 'davsn15',
+     'leftImg8bit_sequence/train/bonn/bonn_000000_000300_leftImg8bit.png',
+     'gtFine/train/bonn/bonn_000000_000300_gtFine_labelIds.png'),
+    ('camvid', CamVidDomain, 'camvid11', 'train/f1.jpg', 'trainannot/f1.png'),
+    ('cityscapes_vps', CityscapesVPSDomain, 'viper15', 'train/img_all/0002_0010_ulm_000002_000109_leftImg8bit.png',
+     'train/labelmap/0002_0013_ulm_000002_000109_final_mask.png'),
+])
+def test_a_check_finds_labels_without_an_image(trees, layout, kind, classes, image, label):
+    root = getattr(trees, layout)()
+    assert DomainPairs(kind, root, classes=classes).labels_without_image() == []
+    (root / image).unlink()
+    pairs = DomainPairs(kind, root, classes=classes)
+    assert [path.relative_to(root).as_posix() for path in pairs.labels_without_image()] == [label]
+    assert DomainPairs(kind, root, classes=classes, images_only=True).labels_without_image() == []
+    assert (pairs.gaps() is None) == (layout == 'camvid')  # of names that say no clip
+
+
+def test_labels_of_own_frames_without_an_image(trees, tmp_path):
+    for i in range(3):
+        trees.write(tmp_path / 'frames' / 'a' / f'{i}.png', trees.picture(i))
+    for i in range(4):
+        trees.write(tmp_path / 'labels' / 'a' / f'{i}.png', np.zeros((24, 32), np.uint8))
+    data = VideoFramesDomain(tmp_path / 'frames', label_root=tmp_path / 'labels')
+    assert data.labels_without_image(data.keys) == [tmp_path / 'labels' / 'a' / '3.png']
+
+
 # ---- Cityscapes sequences, SYNTHIA-Seq, CamVid, any video -----------------------------------------------------------
 
 
@@ -275,10 +339,14 @@ def test_cityscapes_sequences(trees):
     assert clips(labelled) == {'bonn_000000_000281': [300], 'bonn_000000_000576': [595], 'ulm_000003_000000': [19]}
     raw = trees.labels(19, (0, 7, 25, 33))
     assert np.array_equal(labelled[2]['gt_seg_map'], np.select([raw == 7, raw == 25, raw == 33], [0, 9, 14], 255))
+    (root / 'leftImg8bit_sequence' / 'train' / 'bonn' / 'bonn_000000_000290_leftImg8bit.png').unlink()
+    holed = CityscapesSequenceDomain(root, classes='davsn15', labelled=False)
+    assert clips(holed)['bonn_000000_000281'] == [*range(281, 290), *range(291, 311)]  # no snippet of its own begins there
+    assert holed.describe()['gaps'] == '1 gap in clips whose frames are mostly 1 apart: 289 to 291 of bonn_000000_000281'
     lazy = CityscapesSequenceDomain(root, classes='davsn15', labelled=False, lazy_init=True)
     assert lazy.clip_of('bonn/bonn_000000_000580_leftImg8bit') == ('bonn_000000_000576', 580)  # without a list
     shutil.rmtree(root / 'gtFine')
-    with pytest.raises(DatasetLayoutError, match='none of the 90 frames has a label file'):
+    with pytest.raises(DatasetLayoutError, match='none of the 89 frames has a label file'):
         CityscapesSequenceDomain(root, classes='davsn15')
 
 

@@ -17,8 +17,9 @@ from run_contents import checkpoint_contents, differences, folder_contents
 from small_video_run import small_video_config, write_config
 
 from udatools.engine import flow as flow_module
-from udatools.engine.flow import compute_flow, find_pairs, task_of_class
+from udatools.engine.flow import compute_flow
 from udatools.engine.runner import StagedRunner
+from udatools.engine.runner.flow_plan import find_pairs, task_of_class
 from udatools.engine.runner.journal import Journal
 from udatools.engine.runner.stage_runner import StageRunner
 from udatools.models.flow import DISFlow

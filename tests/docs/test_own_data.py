@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from shrink import REPO, shrink
 
+from udatools.engine.flow import compute_flow
 from udatools.engine.runner import StagedRunner
+from udatools.engine.runner.flow_plan import collect_pairs, tasks_of_config
 from udatools.engine.runner.stages import expand_stages, merge_stage_config
+from udatools.models.flow import DISFlow
 from udatools.registry import DATASETS
 
 BLOCK = re.compile(r'^```python\n(.*?)^```', flags=re.MULTILINE | re.DOTALL)
@@ -87,6 +90,23 @@ def test_active_labelling_on_own_folders(blocks, yard, tmp_path):
     cfg = load(code, tmp_path, data={})
     results = StagedRunner(cfg).train()
     assert results['classes'] == CLASSES and len([stage for stage in results['stages'] if stage['round']]) == 3
+
+
+def test_own_video_as_the_target(blocks, yard, tmp_path):
+    for number in (0, 3, 6):
+        image = np.random.default_rng(number).integers(0, 256, (32, 64, 3), np.uint8)
+        (tmp_path / 'data/yard/train/drive').mkdir(exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / f'data/yard/train/drive/{number:06d}.png'), image)
+    code = blocks[0].replace('methods/adaptsegnet.py', 'methods/tps.py')
+    code += next(block for block in blocks if 'VideoFramesDomain' in block)
+    cfg = load(code, tmp_path, data={'CityscapesVPSDomain': tmp_path, 'flow of ImageFolderDomain': tmp_path / 'data/yard/flow'})
+    with pytest.raises(FileNotFoundError, match=r'flow files of the target are missing[\s\S]*tools/compute_flow.py .*yard.py'):
+        StagedRunner(cfg).train()
+    for folder in collect_pairs(tasks_of_config(cfg, 'target')):
+        assert folder.folder == tmp_path / 'data/yard/flow' and ('drive/000003', -3) in [pair[:2] for pair in folder.pairs]
+        compute_flow(folder.pairs, DISFlow('ultrafast'), folder.folder)
+    results = StagedRunner(cfg).train()
+    assert results['classes'] == CLASSES and 'mIoU' in results['stages'][-1]['metrics']
 
 
 def test_an_id_that_the_map_does_not_list_is_an_error(blocks, yard, tmp_path):

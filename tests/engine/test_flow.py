@@ -12,8 +12,9 @@ from mmengine.registry import init_default_scope
 
 from udatools.datasets.flow_io import flow_path, read_flow, write_flow
 from udatools.engine import flow as module
-from udatools.engine.flow import claim_flow, compute_flow, find_pairs, folder_of, task_of_class, task_of_config
+from udatools.engine.flow import claim_flow, compute_flow
 from udatools.engine.flow_check import check_flow, format_check
+from udatools.engine.runner.flow_plan import collect_pairs, find_pairs, task_of_class, tasks_of_config
 from udatools.models.flow import DISFlow, FlowEstimator
 from udatools.registry import DATASETS
 
@@ -86,8 +87,9 @@ def test_files_are_those_that_clips_read(video, tmp_path):
     clips = dict(type='ClipDataset', dataset=dict(type='CamVidDomain', data_root=str(tmp_path / 'data'), labelled=False),
                  frame_offsets=(0, -2, 1), flow=dict(root=str(tmp_path / 'flow'), backward=True))
     cfg = Config(dict(train_dataloader=dict(dataset=dict(type='UDADataset', target=clips))))
-    task = task_of_config(cfg, 'target')
-    pairs = find_pairs(DATASETS.build(task.dataset), task.offsets, ends=task.ends, backward=task.backward)
+    task, = tasks_of_config(cfg, 'target')
+    folder, = collect_pairs([task])
+    pairs = folder.pairs
     assert task.root == str(tmp_path / 'flow') and task.offsets == (-2, 1)
     with pytest.raises(FileNotFoundError, match='compute_flow'):
         DATASETS.build(clips)
@@ -107,21 +109,20 @@ def test_what_a_config_says(tmp_path):
         train_dataloader=dict(dataset=dict(type='UDADataset', source=dict(plain, split='sim'))),
         stages=[dict(name='first', config=dict(train_dataloader=dict(dataset=dict(target=dict(plain, split='stills'))))),
                 dict(name='second', config=dict(train_dataloader=dict(dataset=dict(target=dict(_delete_=True, **clips)))))]))
-    task = task_of_config(cfg, 'target')
+    task, = tasks_of_config(cfg, 'target')
     assert task.dataset['split'] == 'train' and task.frames['split'] == 'all'
     assert (task.offsets, task.ends, task.backward, task.root) == ((3, ), 'invalid', False, None)
-    assert folder_of(task, 'here').name == 'here'
     with pytest.raises(ValueError, match='give --out'):
-        folder_of(task, None)
+        collect_pairs([task])
     cfg.stages.append(dict(name='third', config={'train_dataloader.dataset.target': dict(
         _delete_=True, **clips, flow=dict(root='there', backward=True))}))
-    reading = task_of_config(cfg, 'target')
-    assert reading.backward and str(folder_of(reading, None)) == 'there'
-    source = task_of_config(cfg, 'source')
+    reading, = tasks_of_config(cfg, 'target')
+    assert reading.backward and reading.root == 'there'
+    source, = tasks_of_config(cfg, 'source')
     assert source.dataset == dict(type='CamVidDomain', data_root='d', labelled=False, split='sim', label_dir=None, pipeline=[])
     assert source.offsets == () and source.frames is None
     with pytest.raises(ValueError, match='no val domain'):
-        task_of_config(cfg, 'val')
+        tasks_of_config(cfg, 'val')
     with pytest.raises(ValueError, match='neither a config file'):
         task_of_class('LoadImageFromFile', 'd', 'train')
     with pytest.raises(ValueError, match='--root'):

@@ -39,8 +39,24 @@ def random_case(seed, t=2, b=2, h=6, w=7):
     return label, flow, back, known, images
 
 
-def literal(label, other, flow, known, images, mode, unseen):
-    """One frame (H, W) against another, pixel by pixel; images (2, 3, H, W), normalised."""
+def consistent(flow, back, back_known, x, y):
+    """The rule of Sundaram et al. of the pixel at (x, y), whose position lies inside."""
+    px, py = x + float(flow[0, y, x]), y + float(flow[1, y, x])
+    returned, unknown = torch.zeros(2), 0.0
+    for yy in (math.floor(py), math.floor(py) + 1):
+        for xx in (math.floor(px), math.floor(px) + 1):
+            share = (1 - abs(py - yy)) * (1 - abs(px - xx))
+            if share > 0:
+                unknown += share * (not back_known[yy, xx])
+                returned += share * back[:, yy, xx] * back_known[yy, xx]
+    there = flow[:, y, x]
+    return unknown < 1e-3 and float((there + returned).square().sum()) < 0.01 * float(
+        there.square().sum() + returned.square().sum()) + 0.5
+
+
+def literal(label, other, flow, known, images, mode, unseen, back=None):
+    """One frame (H, W) against another, pixel by pixel; images (2, 3, H, W), normalised. With ``back``, flow and where it is
+    known, forward-backward consistency says what is visible."""
     height, width = label.shape
     unit = (images * NORMALISED.std + NORMALISED.mean) / 255
 
@@ -62,7 +78,9 @@ def literal(label, other, flow, known, images, mode, unseen):
     for y in range(height):
         for x in range(width):
             value, colour = warped(y, x)
-            visible = colour is not None and math.exp(-ALPHA * float((unit[0, :, y, x] - colour).norm())) > THRESHOLD
+            visible = colour is not None and (
+                consistent(flow, *back, x, y) if back else
+                math.exp(-ALPHA * float((unit[0, :, y, x] - colour).norm())) > THRESHOLD)
             if mode == 'fill_in':
                 if label[y, x] == 255 and visible:
                     out[y, x] = value
@@ -86,6 +104,36 @@ def test_equals_the_literal_loop_in_both_directions(mode, unseen):
             assert torch.equal(refined[b], torch.stack([key, reference]))
         changed += int((refined != label).sum())
     assert changed > 10
+
+
+@pytest.mark.parametrize(('mode', 'unseen'), [('cut_out', 'keep'), ('fill_in', 'drop')])
+def test_forward_backward_consistency_equals_the_literal_loop(mode, unseen):
+    changed, different = 0, 0
+    for seed in range(8):
+        label, flow, back, known, images = random_case(seed)
+        back[..., :4] = -flow[..., :4]  # consistent on the left
+        arguments = dict(known=known, back_flow=back)
+        batch, photometric = batch_of(label, flow, **arguments), batch_of(label, flow, images=images, **arguments)
+        batch.target.inputs = torch.full_like(batch.target.inputs, float('nan'))  # images are not looked at
+        TemporalConsensus(mode, unseen=unseen, visibility='forward_backward')(batch, NORMALISED)
+        TemporalConsensus(mode, unseen=unseen, alpha=ALPHA)(photometric, NORMALISED)
+        refined = batch.target.clips(batch.target.label)
+        for b in range(2):
+            there, home = (flow[b, 0], known[b, 0]), (back[b, 0], known[b, 0])
+            key = literal(label[b, 0], label[b, 1], *there, images[b], mode, unseen, home)
+            reference = literal(label[b, 1], label[b, 0], *home, images[b].flip(0), mode, unseen, there)
+            assert torch.equal(refined[b], torch.stack([key, reference]))
+        changed += int((refined != label).sum())
+        different += int((refined != photometric.target.clips(photometric.target.label)).sum())
+    assert changed > 10 and different > 10
+
+
+def test_forward_backward_consistency_needs_the_way_back():
+    label, flow, *_ = random_case(0)
+    with pytest.raises(ValueError, match='needs the flow from the references back; .*backward=True'):
+        TemporalConsensus('fill_in', visibility='forward_backward')(batch_of(label, flow), NORMALISED)
+    with pytest.raises(ValueError, match="changes nothing: mode='cut_out' with unseen='drop'"):
+        TemporalConsensus(visibility='forward_backward')
 
 
 def test_by_hand():
@@ -175,7 +223,7 @@ def test_batches_that_do_not_fit_are_named(change, message):
         TemporalConsensus()(batch, NORMALISED)
 
 
-@pytest.mark.parametrize('change', [dict(mode='cut'), dict(unseen='ignore')])
+@pytest.mark.parametrize('change', [dict(mode='cut'), dict(unseen='ignore'), dict(visibility='both')])
 def test_bad_choices_are_refused(change):
     with pytest.raises(ValueError, match='expected'):
         TemporalConsensus(**change)

@@ -188,6 +188,17 @@ def test_forward_backward_visibility_against_a_loop_and_an_occlusion():
     assert forward_backward_visibility(flow, back, ratio=1.1)[0, 0, 4]
 
 
+def test_unknown_backward_flow_is_invisible():
+    """At x = 2 it is unknown, NaN or not: the pixel that leads there, and the one that leads between 2 and 3, are invisible."""
+    flow = torch.zeros(1, 2, 1, 5)
+    flow[0, 0, 0, 3] = -0.5
+    known = torch.tensor([[[True, True, False, True, True]]])
+    for value in (0.0, float('nan')):
+        back = torch.zeros(1, 2, 1, 5).masked_fill(~known[:, None], value)
+        assert forward_backward_visibility(flow, back, known)[0, 0].tolist() == [True, True, False, False, True]
+    assert forward_backward_visibility(flow, torch.zeros(1, 2, 1, 5)).all()
+
+
 def smooth_scene(size):
     """A scene without sharp edges, seen at ``size``, and seen from elsewhere: (key, reference, flow) with flow in pixels."""
     y, x = (((torch.arange(length, dtype=torch.float64) + 0.5) / length) for length in size)

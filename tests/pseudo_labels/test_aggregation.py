@@ -56,7 +56,18 @@ def flow_root(tmp_path, keys):
     return tmp_path / 'flow'
 
 
-def literal(index, predictions, frames, flow_root):
+def consistent(back, known, flow, x, y):
+    """The rule of Sundaram et al. at a position between pixels, which must be known."""
+    left, top = math.floor(x), math.floor(y)
+    shares = {(yy, xx): (1 - abs(y - yy)) * (1 - abs(x - xx)) for yy in (top, top + 1) for xx in (left, left + 1)}
+    shares = {at: share for at, share in shares.items() if share}
+    if sum(share for at, share in shares.items() if not known[at]) >= 1e-3:
+        return False
+    returned = sum(share * back[(slice(None), *at)].astype(float) for at, share in shares.items())
+    return ((flow + returned)**2).sum() < 0.01 * ((flow**2).sum() + (returned**2).sum()) + 0.5
+
+
+def literal(index, predictions, frames, flow_root, visibility='photometric'):
     """Eq. 10 pixel by pixel, and how many neighbours were averaged in."""
     from udatools.datasets.flow_io import read_flow
     prob = predictions[index].double().numpy()
@@ -67,6 +78,7 @@ def literal(index, predictions, frames, flow_root):
             continue
         j = POSITIONS.index(at)
         flow, known = read_flow(flow_path(flow_root, frames.keys[index], offset))
+        back = read_flow(flow_path(flow_root, frames.keys[j], -offset))
         both = np.concatenate([predictions[j].double().numpy(), frames.images[j] / 255])
         for y, x in np.ndindex(*SIZE):
             px, py = x + float(flow[0, y, x]), y + float(flow[1, y, x])
@@ -79,7 +91,11 @@ def literal(index, predictions, frames, flow_root):
                     share = (1 - abs(py - yy)) * (1 - abs(px - xx))
                     if share:
                         value += share * both[:, yy, xx]
-            if math.exp(-ALPHA * np.linalg.norm(frames.images[index][:, y, x] / 255 - value[-3:])) > 0.7:
+            if visibility == 'forward_backward':
+                visible = consistent(*back, flow[:, y, x].astype(float), px, py)
+            else:
+                visible = math.exp(-ALPHA * np.linalg.norm(frames.images[index][:, y, x] / 255 - value[-3:])) > 0.7
+            if visible:
                 out[:, y, x] += value[:-3]
                 count[y, x] += 1
     return out / count, count
@@ -90,11 +106,12 @@ def build(predictor, frames, flow_root, **kwargs):
                                **kwargs)
 
 
-def test_equals_the_literal_loop(predictor, predictions, frames, flow_root):
-    aggregated, averaged = build(predictor, frames, flow_root), set()
+@pytest.mark.parametrize('visibility', ['photometric', 'forward_backward'])
+def test_equals_the_literal_loop(predictor, predictions, frames, flow_root, visibility):
+    aggregated, averaged = build(predictor, frames, flow_root, visibility=visibility), set()
     for index in range(7):
         prob = aggregated.expand(aggregated.infer(index))
-        expected, count = literal(index, predictions, frames, flow_root)
+        expected, count = literal(index, predictions, frames, flow_root, visibility)
         np.testing.assert_allclose(prob.numpy(), expected, atol=2e-5)
         np.testing.assert_allclose(prob.sum(0).numpy(), 1, atol=1e-5)
         averaged |= set(count.ravel())
@@ -173,6 +190,31 @@ def test_settings_follow_the_files_not_their_folder(predictor, frames, flow_root
     assert build(predictor, frames, tmp_path / 'moved').settings() != before
 
 
+def test_settings_know_flow_of_the_same_size(predictor, frames, tmp_path, keys):
+    """Constant flow to the right and to the left, two folders of files of the same sizes."""
+    for name, value in (('right', 1), ('left', -1)):
+        for key in keys:
+            for offset in (-1, 1):
+                write_flow(flow_path(tmp_path / name, key, offset), np.full((2, *SIZE), value, np.float32))
+    sizes = [sorted(path.stat().st_size for path in (tmp_path / name).rglob('*.png')) for name in ('right', 'left')]
+    assert sizes[0] == sizes[1]
+    settings = [build(predictor, frames, tmp_path / name).settings() for name in ('right', 'left')]
+    assert settings[0] != settings[1]
+
+
+def test_settings_follow_the_flow_back_where_it_is_read(predictor, frames, flow_root, keys):
+    """Offset -1 alone: only forward-backward consistency reads the files of +1."""
+    arguments = [dict(offsets=(-1, ), visibility=visibility) for visibility in ('photometric', 'forward_backward')]
+    before = [build(predictor, frames, flow_root, **one).settings() for one in arguments]
+    write_flow(flow_path(flow_root, keys[0], 1), np.zeros((2, *SIZE), np.float32))
+    after = [build(predictor, frames, flow_root, **one).settings() for one in arguments]
+    assert before[0] == after[0] and before[1] != after[1]
+    flow_path(flow_root, keys[0], 1).unlink()
+    aggregated = build(predictor, frames, flow_root, **arguments[1])
+    with pytest.raises(FileNotFoundError, match=r'\+1/.*frame_0\.png does not exist'):
+        aggregated.expand(aggregated.infer(1))
+
+
 def test_missing_and_wrong_flow_is_named(predictor, frames, flow_root, keys):
     path = flow_path(flow_root, keys[1], 1)
     aggregated = build(predictor, frames, flow_root)
@@ -192,6 +234,9 @@ def test_missing_and_wrong_flow_is_named(predictor, frames, flow_root, keys):
     (dict(offsets=(0, 1)), 'not 0'),
     (dict(offsets=(1, 1)), 'each once'),
     (dict(positions=POSITIONS[1:]), '6 positions for 7 images'),
+    (dict(visibility='both'), "visibility is 'both'; expected one of photometric, forward_backward"),
+    (dict(flow=dict(type='DISFlow', root='flow')), 'flow has root, which DISFlow does not take .it takes preset.*_delete_=True'),
+    (dict(flow=dict(root='flow')), 'expected the config of an estimator'),
 ])
 def test_bad_arguments_are_named(predictor, frames, change, message):
     with pytest.raises(ValueError, match=message):

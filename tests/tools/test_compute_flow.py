@@ -85,6 +85,25 @@ train_dataloader = dict(dataset=dict(type='UDADataset', target=target))
     assert 'no source domain' in capsys.readouterr().err
 
 
+def test_a_config_whose_aggregation_reads_another_folder(main, data, tmp_path, capsys):
+    config = tmp_path / 'video.py'
+    config.write_text(f"""
+images = dict(type='CamVidDomain', data_root={str(data)!r}, split='val', labelled=False)
+target = dict(type='ClipDataset', dataset=images, frame_offsets=(0, -2), flow=dict(root={str(tmp_path / 'clips')!r}))
+train_dataloader = dict(dataset=dict(type='UDADataset', target=target))
+custom_hooks = [dict(type='PseudoLabelHook', dataset=images, aggregation=dict(
+    offsets=(-4, 2), flow=dict(type='PrecomputedFlow', root={str(tmp_path / 'aggregation')!r})))]
+""")
+    report = tmp_path / 'report.json'
+    assert main([str(config), '--estimator-options', 'preset=fast']) == 0
+    assert '3 pairs in' in (said := capsys.readouterr().out) and '5 pairs in' in said
+    assert main([str(config), '--check', '--json', str(report)]) == 0
+    written = {path.parent.relative_to(tmp_path).as_posix(): len(list(path.parent.iterdir()))
+               for name in ('clips', 'aggregation') for path in (tmp_path / name).rglob('0016E5_*.png')}
+    assert written == {'clips/-2': 3, 'aggregation/-4': 2, 'aggregation/+2': 3}
+    assert json.loads(report.read_text())['folders'].keys() == {str(tmp_path / 'clips'), str(tmp_path / 'aggregation')}
+
+
 def test_what_is_refused(main, data, tmp_path, capsys):
     command = ['CamVidDomain', '--root', str(data), '--split', 'val']
     for arguments, message in (

@@ -59,6 +59,24 @@ def test_cityscapes_vps(script, tmp_path, capsys):
     assert 'cls does not exist' in capsys.readouterr().err
 
 
+def test_cityscapes_vps_with_a_lost_frame(script, tmp_path, capsys):
+    main, root = script('cityscapes_vps'), tmp_path / 'cityscapes_vps'
+    image = np.zeros((6, 9, 3), np.uint8)
+    for frame in range(4, 30, 5):
+        write(root / 'val' / 'img' / f'0001_0001_ulm_000000_{frame:06d}_newImg8bit.png', image)
+        write(root / 'val' / 'labelmap' / f'0001_0001_ulm_000000_{frame:06d}_final_mask.png', image[..., 0])
+    assert main(root, '--split', 'val', '--check', '--nproc', 1) == 0
+    assert 'gap' not in capsys.readouterr().out
+    (root / 'val' / 'img' / '0001_0001_ulm_000000_000014_newImg8bit.png').unlink()
+    assert main(root, '--split', 'val', '--check', '--nproc', 1) == 1
+    said = capsys.readouterr().out
+    assert '1 labels have no image: ' in said and '000014_final_mask.png' in said
+    assert '1 gap in clips whose frames are mostly 5 apart: 9 to 19 of 0001' in said
+    (root / 'val' / 'labelmap' / '0001_0001_ulm_000000_000014_final_mask.png').unlink()
+    assert main(root, '--split', 'val', '--check', '--nproc', 1) == 0  # a gap alone may be meant
+    assert '9 to 19 of 0001' in capsys.readouterr().out
+
+
 def test_synthia_seq(script, tmp_path):
     root, rig = tmp_path / 'synthia_seq', 'Stereo_Left/Omni_F'
     ids = np.zeros((6, 9, 3), np.uint16)

@@ -8,6 +8,7 @@ validation split is one continuous clip, every second frame, so neighbours are 2
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from udatools.datasets.domain_dataset import DomainDataset
@@ -34,6 +35,10 @@ class CamVidDomain(DomainDataset):
     def label_file(self, key: str) -> Path:
         """Returns ``<data_root>/<split>annot/<key>.png``."""
         return Path(self.data_root) / f'{self.split}annot' / f'{key}.png'
+
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """See the base class."""
+        return self.labels_beside(keys)
 
     def clip_of(self, key: str) -> tuple[str, int]:
         """Returns the sequence and the frame number of the original video: ``('0016E5', 7959)``.

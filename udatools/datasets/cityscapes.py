@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from udatools.datasets.domain_dataset import DomainDataset
 from udatools.datasets.taxonomies import get_label_lut
 from udatools.registry import DATASETS
 
+SNIPPET = 30  # frames
 _IMAGE_TAIL = '_leftImg8bit'
 
 
@@ -80,12 +82,23 @@ class CityscapesSequenceDomain(CityscapesDomain):
         with_label = [path for path in images if self.label_file(path.relative_to(root).with_suffix('').as_posix()).exists()]
         if images and not with_label:
             raise self.layout_error(f'none of the {len(images)} frames has a label file')
+        self.check_images_of_labels(images)
         return with_label
+
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """See the base class; labels of cities without a folder of images are not looked at."""
+        keys, root = set(keys), Path(self.data_root) / 'gtFine' / self.split
+        labels: dict[str, Path] = {}
+        for city in {Path(key).parent for key in keys}:
+            for path in sorted((root / city).glob('*_gtFine_label*Ids.png')):
+                labels.setdefault((city / path.name.partition('_gtFine_')[0]).as_posix() + _IMAGE_TAIL, path)
+        return sorted(path for key, path in labels.items() if key not in keys)
 
     def clip_of(self, key: str) -> tuple[str, int]:
         """Returns the snippet, named after its first frame, and the frame number of Cityscapes.
 
-        Some cities number the frames of a whole drive, of which the snippets are parts: a gap in the numbers ends a snippet.
+        Some cities number the frames of a whole drive, of which the snippets are parts: a gap in the numbers ends a snippet,
+        but for a missing frame among its 30.
         """
         if self._snippets is None:
             list(self.list_images())
@@ -111,6 +124,9 @@ def _find_snippets(names: Iterable[str]) -> dict[str, list[int]]:
         frames.setdefault(drive, []).append(frame)
     snippets = {}
     for drive, numbers in frames.items():
-        present = set(numbers)
-        snippets[drive] = sorted(number for number in present if number - 1 not in present)
+        starts: list[int] = []
+        for before, number in pairwise([-SNIPPET, *sorted(numbers)]):
+            if number - before > 1 and (not starts or number - starts[-1] >= SNIPPET):
+                starts.append(number)
+        snippets[drive] = starts
     return snippets

@@ -90,7 +90,7 @@ class CityscapesVPSDomain(DomainDataset):
 
     Raises:
         ValueError: If ``label_source`` is none of them, a file name is not as in the release, or the JSON does not fit.
-        DatasetLayoutError: As :class:`DomainDataset`, or there is no folder of labels.
+        DatasetLayoutError: As :class:`DomainDataset`, there is no folder of labels, or a label has no image.
     """
 
     TAXONOMY = 'cityscapes'
@@ -140,7 +140,13 @@ class CityscapesVPSDomain(DomainDataset):
         if not with_label:
             raise self.layout_error(f'none of the {len(images)} images in {self.image_root()} has a label in '
                                     f'{self._label_folder()}')
+        self.check_images_of_labels(images)
         return with_label
+
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """See the base class."""
+        seen = {parse_frame_name(Path(key).name)[:2] for key in keys}
+        return sorted(path for frame, path in self._labels().items() if frame not in seen)
 
     # -- labels --------------------------------------------------------------------------------------------------
 

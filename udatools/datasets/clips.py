@@ -6,7 +6,6 @@ keys. So pairing, sampling, pseudo-labels and the promise of ``labelled=False`` 
 """
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,8 @@ from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
 from udatools.datasets.domain_dataset import DomainDataset
-from udatools.datasets.flow_io import SUFFIXES, flow_path
+from udatools.datasets.flow_io import SUFFIXES, flow_path, missing_files
+from udatools.datasets.frame_gaps import common_gaps
 from udatools.registry import DATASETS
 
 ENDS = ('clamp', 'invalid')
@@ -64,6 +64,10 @@ class FrameIndex:
         """The frame of a (clip, number); KeyError without one."""
         return self._frames[at]
 
+    def common_gaps(self) -> str:
+        """See :func:`udatools.datasets.frame_gaps.common_gaps`."""
+        return common_gaps(self._frames)
+
     def neighbour(self, frame: Frame, offset: int, ends: str = 'clamp') -> Frame | None:
         """The frame of the same clip that is ``offset`` numbers away.
 
@@ -103,7 +107,8 @@ class ClipDataset(Dataset):
     Raises:
         FileNotFoundError: If a flow file that an item needs is missing.
         NotImplementedError: If ``dataset`` is no video data set.
-        ValueError: If the arguments contradict each other, or the class sets of ``dataset`` and ``frames`` differ.
+        ValueError: If the arguments contradict each other, the class sets of ``dataset`` and ``frames`` differ, or no key frame
+            at all has a neighbour at ``frame_offsets``.
     """
 
     def __init__(self,
@@ -130,6 +135,7 @@ class ClipDataset(Dataset):
         self.pipeline = Compose(list(pipeline))
         self._index = FrameIndex([part for part in (self.dataset, self.frames) if part is not None])
         self._key_frames = [self._index[self.dataset.clip_of(key)] for key in self.dataset.keys]
+        self._check_neighbours()
         self._check_flow_files()
 
     def _check_parts(self) -> None:
@@ -146,11 +152,23 @@ class ClipDataset(Dataset):
         if ours != theirs:
             raise ValueError(f'dataset has {len(ours)} classes and frames {len(theirs)}, or others; give both the same `classes`')
 
+    def _check_neighbours(self) -> None:
+        """A key frame may have no neighbour; if none has one, clips are nothing but repeated images."""
+        if len(self.frame_offsets) == 1 or any(len({frame.number for frame in self._window(i)[0]}) > 1 for i in range(len(self))):
+            return
+        offsets = ', '.join(f'{offset:+d}' for offset in self.frame_offsets[1:])
+        gaps = self._index.common_gaps()
+        raise ValueError(f'no frame of {len(self)} has a neighbour at {offsets}, so every clip would show one frame '
+                         f'{len(self.frame_offsets)} times; ' + (
+                             f'frames of a clip are mostly {gaps} numbers apart: set such frame_offsets, or add the frames in '
+                             'between' if gaps else 'every clip has one frame only: add the frames in between, to the data or '
+                             'with frames=dict(...), or set frame_offsets=(0, )'))
+
     def _check_flow_files(self) -> None:
         if self.flow is None:
             return
-        missing = [path for i in range(len(self)) for files in self._flow_files(self._window(i)[0]).values() for path in files
-                   if path is not None and not os.path.exists(path)]
+        missing = missing_files(path for i in range(len(self)) for files in self._flow_files(self._window(i)[0]).values()
+                                for path in files if path is not None)
         if missing:
             raise FileNotFoundError(f'{len(missing)} flow files of {len(self)} clips are missing, the first is {missing[0]}; '
                                     'compute them with tools/compute_flow.py, or set flow=None')
@@ -236,8 +254,15 @@ class ClipDataset(Dataset):
         """What ``--dry-run`` prints."""
         about = self.dataset.describe()
         offsets = ', '.join(f'{offset:+d}' if offset else '0' for offset in self.frame_offsets)
+        short = sum(not self._is_whole(i) for i in range(len(self)))
+        clips = f'{short} of {len(self)} clips ({short / len(self):.1%}) lack a frame, ends={self.ends!r}' if short else None
         return dict(about, type=f'{about["type"]} as clips of frames {offsets}', frame_offsets=self.frame_offsets, ends=self.ends,
-                    flow=None if self.flow is None else self.flow['root'])
+                    flow=None if self.flow is None else self.flow['root'], clips=clips)
+
+    def _is_whole(self, idx: int) -> bool:
+        """Whether each wanted frame is there."""
+        key_frame = self._key_frames[idx]
+        return all(self._index.neighbour(key_frame, offset, 'invalid') is not None for offset in self.frame_offsets[1:])
 
 
 def _build(dataset: dict | DomainDataset, overrides: Mapping[str, Any]) -> DomainDataset:

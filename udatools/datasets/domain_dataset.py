@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
+from udatools.datasets.frame_gaps import describe_gaps
 from udatools.datasets.taxonomies import IGNORE, ClassSpec, check_label_map, get_class_set, get_label_lut
 from udatools.datasets.transforms.load_label import read_mapped_label
 from udatools.utils.rng import make_generator
@@ -36,6 +37,11 @@ def portion_of_round(portion: float | Sequence[float], number: int) -> float:
     if not shares or not all(0 < share <= 1 for share in shares):
         raise ValueError(f'portion is {portion}; expected a share of the images in (0, 1], or one a round')
     return shares[min(number, len(shares)) - 1]
+
+
+def name_some(paths: Sequence[str | os.PathLike[str]], shown: int = 3) -> str:
+    """The first few of several files, for messages."""
+    return ', '.join(map(str, paths[:shown])) + (', ...' if len(paths) > shown else '')
 
 
 class DatasetLayoutError(FileNotFoundError):
@@ -162,6 +168,27 @@ class DomainDataset(BaseSegDataset):
     def label_settings(self) -> dict[str, Any]:
         """Returns what labels depend on beside the files and the tables; JSON-able, for memories of what was read."""
         return {}
+
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """Returns the label files of the split that belong to none of the images ``keys``, as far as the layout tells.
+
+        Data sets of videos say this, of the clips that they have images of. Only called when ``labelled=True``.
+        """
+        return []
+
+    def labels_beside(self, keys: Iterable[str]) -> list[Path]:
+        """Returns the PNGs in the folders of the labels of ``keys`` that are no label of them, sorted."""
+        expected = {self.label_file(key) for key in keys}
+        folders = {path.parent for path in expected}
+        return sorted(path for folder in folders for path in folder.glob('*.png') if path not in expected)
+
+    def check_images_of_labels(self, images: Iterable[Path]) -> None:
+        """Raises a :class:`DatasetLayoutError` for labels without an image; for sets whose labels say which frames they hold."""
+        root = self.image_root()
+        lost = self.labels_without_image(path.relative_to(root).with_suffix('').as_posix() for path in images)
+        if lost:
+            raise self.layout_error(f'{len(lost)} labels have no image in {root}: {name_some(lost)}; bring the images back, or '
+                                    'take the labels away')
 
     def clip_of(self, key: str) -> tuple[str, int]:
         """Returns the clip of a frame and its number in the clip's own numbering; gaps are allowed.
@@ -345,7 +372,7 @@ class DomainDataset(BaseSegDataset):
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """Returns what ``--dry-run`` prints: type, root, split, number of images, class set, where labels come from."""
+        """Returns what ``--dry-run`` prints: type, root, split, number of images, class set, where labels come from, and gaps."""
         labels = 'ground truth' if self.labelled else 'none' if self.label_dir is None else f'PNGs in {self.label_dir}'
         return dict(
             type=type(self).__name__,
@@ -355,4 +382,14 @@ class DomainDataset(BaseSegDataset):
             first_key=self._keys[0],
             classes=self.class_set.name,
             num_classes=len(self.class_set),
-            labels=labels)
+            labels=labels,
+            gaps=self.gaps())
+
+    def gaps(self) -> str | None:
+        """Says where frames of clips are missing; None without gaps, of images that are no video, and of a random portion."""
+        if self.portion is not None:
+            return None
+        try:
+            return describe_gaps(self.clip_of(key) for key in self.keys)
+        except NotImplementedError:
+            return None

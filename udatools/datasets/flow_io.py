@@ -13,10 +13,12 @@ pixels read as 0. A set of flows lies in ``<root>/<offset:+d>/<key><suffix>``: f
 """
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from udatools.utils.png import read_png
 SUFFIXES = ('.png', '.flo', '.npz')
 _KITTI_SCALE, _KITTI_ZERO = 64.0, 2.0**15
 _FLO_MAGIC, _FLO_UNKNOWN, _FLO_FILL = b'PIEH', 1e9, 1e10
+_TAIL = 512  # bytes; the directory of a .npz takes 250
 _REMEDY = 'delete it and compute it again with tools/compute_flow.py'
 
 
@@ -52,6 +55,33 @@ def flow_path(root: str | os.PathLike[str], key: str, offset: int, suffix: str =
     if suffix not in SUFFIXES:
         raise ValueError(f'flow suffix is {suffix!r}; expected one of {", ".join(SUFFIXES)}')
     return Path(root) / f'{offset:+d}' / f'{key}{suffix}'
+
+
+def missing_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Those of many files that do not exist, in the order given; a folder is listed once, and no file is opened."""
+    listed: dict[str, set[str]] = {}
+    missing = []
+    for path in map(os.fspath, paths):
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            try:
+                listed[folder] = set(os.listdir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                listed[folder] = set()
+        if name not in listed[folder]:
+            missing.append(path)
+    return missing
+
+
+def quick_checksum(path: str | os.PathLike[str]) -> bytes:
+    """Tells the content of flow files apart without decoding them: SHA-256 of the size and the last bytes.
+
+    There ``.png`` and ``.npz`` hold checksums of all their pixels; of a ``.flo`` it is the last pixels that count.
+    """
+    with open(path, 'rb') as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(-min(size, _TAIL), os.SEEK_END)
+        return hashlib.sha256(f'{size}\0'.encode() + stream.read()).digest()
 
 
 def read_flow(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -60,6 +60,10 @@ class SYNTHIASeqDomain(DomainDataset):
         drive, _, rest = key.partition('/RGB/')
         return Path(self.data_root) / drive / 'GT' / 'LABELS' / f'{rest}.png'
 
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """See the base class."""
+        return self.labels_beside(keys)
+
     def clip_of(self, key: str) -> tuple[str, int]:
         """Returns drive and camera, and the frame: ``('SYNTHIA-SEQS-04-DAWN/Stereo_Left/Omni_F', 12)``."""
         drive, _, rest = key.partition('/RGB/')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ class VideoFramesDomain(ImageFolderDomain):
             raise ValueError(f'VideoFramesDomain: the name of {key} does not end with a frame number; rename the frames, such '
                              'as 000012, or use ImageFolderDomain for images that are no video')
         return folder or '.', int(match.group(1))
+
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """See the base class."""
+        return self.labels_beside(keys)
 
     def load_data_list(self) -> list[dict]:
         """Lists the images, and checks that each has a number of its own."""

@@ -61,7 +61,8 @@ class VIPERDomain(DomainDataset):
         ego_vehicle (str): ``keep``, or ``ignore`` to set the bonnet of the camera's own vehicle, labelled car in VIPER, to
             255 (:func:`find_ego_vehicle`). Default: ``keep``.
         sparse_labels (bool): Leave out frames that have no label file, instead of raising: labels of every tenth frame are
-            a download of their own. Only matters with ``labelled=True``. Default: False.
+            a download of their own. A label without an image is an error then. Only matters with ``labelled=True``.
+            Default: False.
         **kwargs: As :class:`DomainDataset`.
 
     Raises:
@@ -119,7 +120,12 @@ class VIPERDomain(DomainDataset):
         with_label = [path for path in images if self.label_file(path.relative_to(root).with_suffix('').as_posix()).exists()]
         if not with_label:
             raise self.layout_error(f'none of the {len(images)} images has a label file')
+        self.check_images_of_labels(images)
         return with_label
+
+    def labels_without_image(self, keys: Iterable[str]) -> list[Path]:
+        """See the base class; of the sequences that have images."""
+        return self.labels_beside(keys)
 
     def _sequences(self, root: Path) -> set[str]:
         listing = Path(self.data_root) / f'{self.split}_{self.conditions}.txt'

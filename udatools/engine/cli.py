@@ -18,6 +18,7 @@ from udatools.engine.results import nest_metrics
 from udatools.engine.runner import StagedRunner, StageRunner
 from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
 from udatools.engine.runner.distributed import cpu_model_wrapper, init_distributed
+from udatools.engine.runner.flow_plan import check_videos
 from udatools.engine.runner.journal import Journal, JournalError
 from udatools.engine.runner.selection import CheckpointSelection
 from udatools.engine.runner.stages import expand_stages, fill_placeholders, merge_stage_config, resolve_references
@@ -209,8 +210,8 @@ def dry_run(cfg: Config) -> int:
         if dataset is None:
             continue
         try:
-            cfg_without_labels = {key: value for key, value in dataset.items() if key != 'label_dir'}
-            built = DATASETS.build(fill_placeholders(cfg_without_labels, placeholder))
+            bare = {key: value for key, value in dataset.items() if key not in ('label_dir', 'flow')}
+            built = DATASETS.build(fill_placeholders(bare, placeholder))
             metainfo[name] = built.metainfo
             print(f'{name}: {_one_line(built.describe())}')
             rare_classes = loader.get('rare_classes') if name == 'source' else None
@@ -219,6 +220,11 @@ def dry_run(cfg: Config) -> int:
                       f'{rare_classes["statistics"]}')
         except (OSError, ValueError, KeyError) as error:
             problems.append(f'{name}: {message_of(error)}')
+    try:
+        check_videos(cfg, stages)
+    except (OSError, ValueError, KeyError) as error:
+        if not any(message_of(error) in problem for problem in problems):  # of a data set above
+            problems.append(message_of(error))
     try:
         if {'source', 'target'} <= metainfo.keys():
             check_same_classes(metainfo['source'], metainfo['target'])
@@ -230,5 +236,6 @@ def dry_run(cfg: Config) -> int:
 
 
 def _one_line(about: dict[str, Any]) -> str:
-    return (f'{about["images"]} images, {about["type"]} in {about["data_root"]} ({about["split"]}), '
+    text = (f'{about["images"]} images, {about["type"]} in {about["data_root"]} ({about["split"]}), '
             f'{about["num_classes"]} classes ({about["classes"]}), labels: {about["labels"]}')
+    return '; '.join([text, *(about[name] for name in ('clips', 'gaps') if about.get(name))])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,20 +18,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from PIL import Image
 from torch import Tensor
 
-from udatools.datasets.clips import FrameIndex
-from udatools.datasets.domain_dataset import DomainDataset
 from udatools.datasets.flow_io import flow_path, write_flow
 from udatools.engine.resumable import claim_folder
 from udatools.engine.runner.distributed import on_main
+from udatools.engine.runner.flow_plan import FlowPair
 from udatools.engine.runner.journal import WorkDirLock
-from udatools.engine.runner.stages import expand_stages, merge_stage_config
 from udatools.models.flow import FlowEstimator
-from udatools.registry import DATASETS
 from udatools.utils.png import read_image
 from udatools.utils.progress import Progress
 
@@ -41,144 +36,6 @@ PRECISIONS = (64, 32, 16, 8, 4)  # steps a pixel; KITTI PNG holds 64
 BLOCK = 32  # pairs that a rank takes at a time
 _IHDR = struct.Struct('>8sI4sIIBB')  # magic, length and name of the chunk, width, height, bit depth, colour type
 _IEND = b'IEND\xaeB`\x82'
-
-
-class FlowTask(NamedTuple):
-    """What a config says about the flow of one of its domains.
-
-    Attributes:
-        dataset (dict): config of the key frames.
-        frames (dict | None): config of more frames, as references.
-        offsets (tuple[int, ...]): of the references; empty where the config has no clips.
-        ends (str): of :func:`find_pairs`.
-        backward (bool): of :func:`find_pairs`.
-        root (str | None): folder that the config reads flow from.
-    """
-    dataset: dict
-    frames: dict | None = None
-    offsets: tuple[int, ...] = ()
-    ends: str = 'invalid'
-    backward: bool = False
-    root: str | None = None
-
-
-def task_of_config(cfg: Config, domain: str) -> FlowTask:
-    """Finds a domain in a training config: in the first stage that reads its flow, else that has it as clips, else at all.
-
-    Subsets (``portion``) and labels on disk (``label_dir``) are left out: flow is of all frames and needs none.
-
-    Args:
-        cfg (Config): as read from its file.
-        domain (str): ``'source'``, ``'target'`` or ``'val'``.
-
-    Raises:
-        ValueError: when no stage has that domain.
-    """
-    found: list[dict] = []
-    for stage in expand_stages(cfg.get('stages') or [dict(name='train')]):
-        merged = merge_stage_config(cfg, stage).to_dict()
-        data = merged.get('val_dataloader' if domain == 'val' else 'train_dataloader') or {}
-        data = data.get('dataset') or {}
-        found.append((data if domain == 'val' else data.get(domain)) or {})
-    with_flow = (data for data in found if data.get('flow'))
-    clips = (data for data in found if data.get('type') == 'ClipDataset')
-    chosen = next(with_flow, None) or next(clips, None) or next(filter(None, found), None)
-    if chosen is None:
-        raise ValueError(f'the config has no {domain} domain in any of its stages; choose another --domain, or name a data set '
-                         'class with --root')
-    if chosen['type'] != 'ClipDataset':
-        return FlowTask(_plain(chosen))
-    flow = chosen.get('flow') or {}
-    frames = chosen.get('frames')
-    return FlowTask(_plain(chosen['dataset']), frames and _plain(frames),
-                    tuple(offset for offset in chosen.get('frame_offsets', (0, -1)) if offset), chosen.get('ends', 'clamp'),
-                    flow.get('backward', False), flow.get('root'))
-
-
-def task_of_class(name: str, root: str | None, split: str) -> FlowTask:
-    """All frames of a split of a data set class, without labels.
-
-    Raises:
-        ValueError: when there is no such class, or no root.
-    """
-    if not isinstance(kind := DATASETS.get(name), type) or not issubclass(kind, DomainDataset):
-        raise ValueError(f'{name} is neither a config file (.py) nor a data set class of udatools, such as CamVidDomain')
-    if root is None:
-        raise ValueError(f'{name} needs --root, the root folder of the data set')
-    return FlowTask(dict(type=name, data_root=root, split=split, labelled=False))
-
-
-def _plain(dataset: Mapping[str, Any]) -> dict:
-    return {name: value for name, value in dataset.items() if not name.startswith('portion')} | dict(label_dir=None, pipeline=[])
-
-
-class FlowPair(NamedTuple):
-    """Two frames of a clip.
-
-    Attributes:
-        key (str): of the frame that the flow starts from.
-        offset (int): of the other one, in frame numbers of the clip.
-        image (str): file of the frame.
-        reference (str): file of the other one.
-    """
-    key: str
-    offset: int
-    image: str
-    reference: str
-
-
-def find_pairs(dataset: DomainDataset, offsets: Sequence[int], *, frames: DomainDataset | None = None, ends: str = 'invalid',
-               backward: bool = False) -> list[FlowPair]:
-    """Pairs of frames whose flow is wanted, in the order of the data set.
-
-    Args:
-        dataset (DomainDataset): key frames; it knows clips.
-        offsets (Sequence[int]): in frame numbers, not 0, each once.
-        frames (DomainDataset, optional): more frames of the same clips, as references only.
-        ends (str): ``'clamp'`` adds the pairs that a clip data set falls back on where a frame is missing.
-        backward (bool): the way back of every pair too.
-
-    Raises:
-        NotImplementedError: when images of the data set stand on their own.
-        ValueError: for offsets that are 0, doubled or absent, or without a single pair.
-    """
-    if not offsets or 0 in offsets or len(set(offsets)) < len(offsets):
-        raise ValueError(f'offsets are {list(offsets)}; expected one or more frame numbers, not 0, each once, such as -1 1')
-    index = FrameIndex([part for part in (dataset, frames) if part is not None])
-    found: dict[tuple[str, int], FlowPair] = {}
-    for key in dataset.keys:
-        frame = index[dataset.clip_of(key)]
-        for offset in offsets:
-            other = index.neighbour(frame, offset, ends)
-            if other is None or other.number == frame.number:
-                continue
-            for one, two in ((frame, other), (other, frame))[:1 + backward]:
-                pair = FlowPair(one.key, two.number - one.number, *(part.dataset.image_path(part.key) for part in (one, two)))
-                found.setdefault(pair[:2], pair)
-    if not found:
-        gaps = _common_gaps(dataset)
-        raise ValueError(f'no frame of {len(dataset.keys)} has a neighbour at {", ".join(f"{offset:+d}" for offset in offsets)}; '
-                         + (f'frames of a clip are mostly {gaps} numbers apart: give such offsets' if gaps else
-                            'every clip has one frame only'))
-    return list(found.values())
-
-
-def _common_gaps(dataset: DomainDataset) -> str:
-    """The commonest distances between frames that follow one another, such as '2 or 4'."""
-    places = sorted(dataset.clip_of(key) for key in dataset.keys)
-    gaps = Counter(b[1] - a[1] for a, b in zip(places, places[1:]) if a[0] == b[0])
-    return ' or '.join(str(gap) for gap, _ in gaps.most_common(2))
-
-
-def folder_of(task: FlowTask, out: str | os.PathLike[str] | None) -> Path:
-    """``out``, or the folder that the config reads flow from.
-
-    Raises:
-        ValueError: when there is neither.
-    """
-    if (folder := out or task.root) is None:
-        raise ValueError('nothing says where the flow belongs: no clips with flow=dict(root=...); give --out')
-    return Path(folder)
 
 
 class ComputedFlow(NamedTuple):

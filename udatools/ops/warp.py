@@ -17,6 +17,9 @@ from torch.nn.functional import grid_sample, interpolate
 #: every channel: where exp(-50 ||.||^2) of Lai et al. (ECCV 2018), a rule of the same form, has it.
 PHOTOMETRIC_ALPHA = 4.2
 
+#: What is unknown may have this share of a position, which is off by up to a tenth of that (see :func:`warp`).
+UNKNOWN_SHARE = 1e-3
+
 
 def _positions(size: tuple[int, int], flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where each pixel lies in the reference: x and y, (N, H, W), 0 where it is outside; and whether it is inside."""
@@ -121,19 +124,27 @@ def photometric_visibility(image: Tensor, warped: Tensor, alpha: float = PHOTOME
     return (-alpha * distance).exp() > threshold
 
 
-def forward_backward_visibility(flow: Tensor, back_flow: Tensor, ratio: float = 0.01, offset: float = 0.5) -> Tensor:
+def forward_backward_visibility(flow: Tensor, back_flow: Tensor, back_known: Tensor | None = None, *, ratio: float = 0.01,
+                                offset: float = 0.5) -> Tensor:
     r"""Pixels that the backward flow brings home, :math:`|f + b(x + f)|^2 < r (|f|^2 + |b(x + f)|^2) + o`.
 
     Args:
         flow (Tensor): float, (N, 2, H, W), f, in pixels, from the key frame to the reference.
         back_flow (Tensor): the same, b, from the reference to the key frame.
+        back_known (Tensor, optional): bool, (N, H, W), where b is known; by default everywhere.
         ratio (float): r, of the squared lengths that may be missed. Default: 0.01, of Sundaram et al.
         offset (float): o, in squared pixels. Default: 0.5, of Sundaram et al.
 
     Returns:
-        Tensor: bool, (N, H, W); False too where the position lies outside or flow is NaN.
+        Tensor: bool, (N, H, W); False too where the position lies outside, flow is NaN, or b is unknown at pixels that make up a
+        thousandth or more of the position.
     """
+    if back_known is not None:
+        back_flow = back_flow.masked_fill(~back_known[:, None], 0)
     returned, inside = warp(back_flow, flow)
+    if back_known is not None:
+        unknown, _ = warp((~back_known)[:, None].to(returned.dtype), flow)
+        inside &= unknown[:, 0] < UNKNOWN_SHARE
     flow, returned = flow.float(), returned.float()
     missed = (flow + returned).square().sum(1)
     allowed = ratio * (flow.square().sum(1) + returned.square().sum(1)) + offset

@@ -5,18 +5,21 @@ Everything at native resolution: the low-resolution answers of the network are k
 FlowNet2; here flow comes from any ``FlowEstimator``, ``PrecomputedFlow`` (files of ``tools/compute_flow.py``) among them.
 """
 import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from udatools.datasets.flow_io import flow_path
-from udatools.ops.warp import PHOTOMETRIC_ALPHA, photometric_visibility, warp
+from udatools.datasets.flow_io import flow_path, quick_checksum
+from udatools.ops.warp import PHOTOMETRIC_ALPHA, forward_backward_visibility, photometric_visibility, warp
 from udatools.registry import FLOW_ESTIMATORS
 
 from .clip_adaptive import FramePosition
 from .generator import Predictor
+
+VISIBILITIES = ('photometric', 'forward_backward')
 
 
 class Frames(Protocol):
@@ -38,6 +41,30 @@ class CompactWindow(NamedTuple):
     frame: int
     own: Any
     neighbours: list[tuple[int, int, Any]]
+
+
+def check_flow_config(flow: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The config of a flow estimator as it is, if the estimator takes it.
+
+    Raises:
+        KeyError: for an estimator that does not exist.
+        ValueError: for a config without a type, or with arguments that belong to another estimator.
+    """
+    if not flow or 'type' not in flow:
+        raise ValueError(f"flow is {flow}; expected the config of an estimator, such as dict(type='PrecomputedFlow', root=...)")
+    kind = flow['type']
+    if not isinstance(kind, str):  # the class itself
+        return flow
+    if (estimator := FLOW_ESTIMATORS.get(kind)) is None:
+        raise KeyError(f'{kind} is no flow estimator; expected one of {", ".join(sorted(FLOW_ESTIMATORS.module_dict))}')
+    taken = inspect.signature(estimator).parameters
+    strange = sorted(flow.keys() - taken.keys() - {'type'})
+    if strange and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        raise ValueError(f'flow has {", ".join(strange)}, which {kind} does not take (it takes '
+                         f'{", ".join(taken) or "nothing"}). A config that changes the type keeps the arguments of the old one; '
+                         f'replace all of them with flow=dict(_delete_=True, type={kind!r}), on the command line with '
+                         'flow._delete_=True beside flow.type')
+    return flow
 
 
 def aggregate(prob: Tensor, neighbours: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
@@ -75,22 +102,29 @@ class AggregatedPredictor:
         positions (Sequence[FramePosition]): clip and number of each of them.
         flow (Mapping): config of ``FLOW_ESTIMATORS``, such as ``dict(type='PrecomputedFlow', root=...)``.
         offsets (Sequence[int]): of the neighbours, in frame numbers of the clip; the paper: -1 and 1.
+        visibility (str): ``'photometric'``, the paper's; or ``'forward_backward'``, which needs the flow from each neighbour to
+            the frame too (:func:`udatools.ops.warp.forward_backward_visibility`).
         alpha (float): sharpness of the photometric rule, > 0; not in the paper, see :mod:`udatools.ops.warp`.
         threshold (float): th of the photometric rule, in (0, 1); the paper: 0.7.
 
     Raises:
-        ValueError: for offsets that are doubled, zero or absent, or another number of positions than images.
+        ValueError: for offsets that are doubled, zero or absent, another number of positions than images, an unknown
+            visibility, or flow that is not understood.
     """
 
     def __init__(self, predictor: Predictor, images: Frames, positions: Sequence[FramePosition], *, flow: Mapping[str, Any],
-                 offsets: Sequence[int] = (-1, 1), alpha: float = PHOTOMETRIC_ALPHA, threshold: float = 0.7) -> None:
+                 offsets: Sequence[int] = (-1, 1), visibility: str = 'photometric', alpha: float = PHOTOMETRIC_ALPHA,
+                 threshold: float = 0.7) -> None:
         if not offsets or 0 in offsets or len(set(offsets)) < len(offsets):
             raise ValueError(f'offsets is {list(offsets)}; expected one or more numbers of frames, not 0, each once')
         if len(positions) != len(images.keys):
             raise ValueError(f'got {len(positions)} positions for {len(images.keys)} images; expected one an image')
+        if visibility not in VISIBILITIES:
+            raise ValueError(f'visibility is {visibility!r}; expected one of {", ".join(VISIBILITIES)}')
         self.predictor, self.images, self.positions = predictor, images, list(positions)
+        self.visibility = visibility
         self.offsets, self.alpha, self.threshold = list(offsets), float(alpha), float(threshold)
-        self.flow_config = dict(flow)
+        self.flow_config = dict(check_flow_config(flow))
         self.flow = FLOW_ESTIMATORS.build(dict(flow))
         self._index = {position: index for index, position in enumerate(self.positions)}
         self._kept: dict[int, Any] = {}
@@ -103,17 +137,23 @@ class AggregatedPredictor:
         return [(position, offset) for position, offset in found if position is not None]
 
     def settings(self) -> dict[str, Any]:
-        """JSON-able settings that the predictions depend on, of stored flow the sizes of the files."""
+        """JSON-able settings that the predictions depend on, of stored flow the content of the files."""
         flow = dict(self.flow_config)
         if root := flow.pop('root', None):
             digest = hashlib.sha256()
-            for index, key in enumerate(self.images.keys):
-                for _, offset in self.neighbours(index):
-                    path = flow_path(root, key, offset, flow.get('suffix', '.png'))
-                    size = path.stat().st_size if path.exists() else -1  # reading a missing one says what to do
-                    digest.update(f'{offset}\0{key}\0{size}\n'.encode())
+            for index in range(len(self.images.keys)):
+                for position, offset in self.neighbours(index):
+                    for key, step in self._pairs(index, position, offset):
+                        path = flow_path(root, key, step, flow.get('suffix', '.png'))
+                        content = quick_checksum(path) if path.exists() else b''  # reading a missing one says what to do
+                        digest.update(f'{step}\0{key}\0'.encode() + content)
             flow['files'] = digest.hexdigest()
-        return dict(offsets=self.offsets, alpha=self.alpha, threshold=self.threshold, flow=flow)
+        return dict(offsets=self.offsets, visibility=self.visibility, alpha=self.alpha, threshold=self.threshold, flow=flow)
+
+    def _pairs(self, index: int, position: int, offset: int) -> list[tuple[str, int]]:
+        """Key and offset of the flow that is needed of a frame and its neighbour: there, and back if visibility asks for it."""
+        there, back = (self.images.keys[index], offset), (self.images.keys[position], -offset)
+        return [there, back] if self.visibility == 'forward_backward' else [there]
 
     def infer(self, index: int) -> CompactWindow:
         """Run the network on the frame and its neighbours, as far as their answers are not at hand."""
@@ -148,9 +188,13 @@ class AggregatedPredictor:
                                   for name, shown in ((key, image), (self.images.keys[position], reference)))
                 raise ValueError(f'the frames of a clip differ in size: {sizes} (width x height); bring them to one size, or '
                                  'give them different clips')
-            flow, known = self.flow.between(image, reference, [(key, offset)])
+            there, *back = self._pairs(compact.frame, position, offset)
+            flow, known = self.flow.between(image, reference, [there])
             moved, inside = warp(torch.cat([other[None], reference.to(prob.dtype) / 255], 1), flow)
-            visible = photometric_visibility(image.to(prob.dtype) / 255, moved[:, len(prob):], self.alpha, self.threshold)
+            if back:
+                visible = forward_backward_visibility(flow, *self.flow.between(reference, image, back))
+            else:
+                visible = photometric_visibility(image.to(prob.dtype) / 255, moved[:, len(prob):], self.alpha, self.threshold)
             warped.append((moved[0, :len(prob)], (visible & inside & known)[0]))
         return aggregate(prob, warped)
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from udatools.datasets.domain_dataset import DomainDataset
+from udatools.datasets.domain_dataset import DomainDataset, name_some
 from udatools.datasets.taxonomies import read_json_object
 from udatools.registry import DATASETS
 
@@ -66,7 +66,7 @@ def run(parser: argparse.ArgumentParser, make_source: MakeSource | str, argv: Se
         argv (Sequence[str], optional): Arguments; by default those of the process.
 
     Returns:
-        int: 0; or 1 with ``--check`` and bad pairs, when a conversion has gaps, or after an error.
+        int: 0; or 1 with ``--check`` and bad pairs or labels without an image, when a conversion has gaps, or after an error.
     """
     args = parser.parse_args(argv)
     if args.nproc < 1:
@@ -96,11 +96,16 @@ def _run_split(args: argparse.Namespace, source: PairSource, split: str, out: Pa
     else:
         records = prepare_source(source, folder, nproc=args.nproc, title=title)
     print(format_records(records, source, title))
+    lost = source.labels_without_image()
+    if lost:
+        print(f'{len(lost)} labels have no image: {name_some(lost)}')
+    if gaps := source.gaps():
+        print(gaps)
     if not args.check:
         print('\n'.join(f'wrote {path}' for path in (folder / REPORT, folder / STATISTICS) if path.exists()))
         if source.converts:
             print(f'wrote the converted images and labels to {out}; use it as data_root')
-    bad = any(not record.good for record in records)
+    bad = bool(lost) or any(not record.good for record in records)
     return int(bad and (args.check or source.converts))
 
 

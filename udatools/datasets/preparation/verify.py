@@ -107,6 +107,14 @@ class PairSource:
         """The label as train ids, uint8 (H, W), 255 = ignore; a ``ValueError`` or ``FileNotFoundError`` names the file."""
         raise NotImplementedError
 
+    def labels_without_image(self) -> list[Path]:
+        """Label files that belong to no image."""
+        return []
+
+    def gaps(self) -> str | None:
+        """Says where frames of clips are missing."""
+        return None
+
     def settings(self) -> dict[str, Any]:
         """JSON-able: everything that the records depend on, apart from the files."""
         raise NotImplementedError
@@ -167,6 +175,14 @@ class DomainPairs(PairSource):
         """See :class:`PairSource`."""
         assert self.labels is not None and pair.label is not None
         return self.labels.read_label(pair.label)
+
+    def labels_without_image(self) -> list[Path]:
+        """See :class:`PairSource`."""
+        return [] if self.labels is None else self.labels.labels_without_image(self.images.keys)
+
+    def gaps(self) -> str | None:
+        """See :class:`PairSource`."""
+        return self.images.gaps()
 
     def settings(self) -> dict[str, Any]:
         """See :class:`PairSource`."""

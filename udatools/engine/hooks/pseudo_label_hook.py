@@ -72,8 +72,8 @@ class PseudoLabelHook(Hook):
         views (Mapping, optional): ``dict(scales=[0.9], flip=True)``: rescaled and mirrored inputs whose probabilities
             are averaged; by default the image as it is.
         aggregation (Mapping, optional): arguments of :class:`udatools.pseudo_labels.AggregatedPredictor`
-            (``dict(flow=dict(root=...))``): probabilities are averaged with those of neighbouring frames. It and a policy
-            of clips need a video data set.
+            (``dict(flow=dict(type='PrecomputedFlow', root=...))``): probabilities are averaged with those of neighbouring
+            frames. It and a policy of clips need a video data set.
     """
 
     priority = 'NORMAL'

@@ -27,6 +27,7 @@ from udatools.registry import RUNNERS
 
 from .checkpoints import CheckpointError, list_checkpoints, newest_readable, read_checkpoint
 from .distributed import cpu_model_wrapper, init_distributed, on_main
+from .flow_plan import check_videos
 from .journal import DONE, RUNNING, WAITING, Journal, JournalError, WorkDirLock
 from .selection import CheckpointSelection
 from .stage_runner import StageRunner
@@ -101,11 +102,13 @@ class StagedRunner:
                 self._lock.__exit__()
 
     def _enter(self) -> None:
-        """Lock and journal checks on rank 0; every rank learns of a refusal."""
+        """Lock, and checks of videos and journal, on rank 0; every rank learns of a refusal."""
         self._lock: WorkDirLock | None = None
 
         def enter() -> None:
             self._lock = WorkDirLock(self.work_dir).__enter__()
+            done = Journal(self.work_dir / 'journal.json')
+            check_videos(self.cfg, [stage for stage in self.stages if done.stage(stage.name)['status'] != DONE])
             self._check_journal()
             self._recover()
 

@@ -5,19 +5,25 @@ The label of a reference frame is warped onto the key frame. ``cut_out`` (Eq. 12
 (Eq. 14, the paper's ablation, which is worse) takes over the warped label where the key frame has none. Eq. 13 sums over both
 frames: the reference is refined by the label of the key frame and the backward flow, as the data set gives it.
 """
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from udatools.ops.mixing import IGNORE
-from udatools.ops.warp import PHOTOMETRIC_ALPHA, photometric_visibility, warp, warp_labels
+from udatools.ops.warp import PHOTOMETRIC_ALPHA, forward_backward_visibility, photometric_visibility, warp, warp_labels
 from udatools.registry import MODELS
 
 from ..segmentors.batch import UDABatch
 
 if TYPE_CHECKING:
     from udatools.models.segmentors import DomainBatch, UDADataPreprocessor
+
+
+class _KnownFlow(NamedTuple):
+    """Flow, float32, (B, 2, H, W), in pixels, and where it is known, bool, (B, H, W)."""
+    flow: Tensor
+    known: Tensor
 
 
 @MODELS.register_module()
@@ -31,21 +37,29 @@ class TemporalConsensus:
         mode (str): ``'cut_out'`` (Eq. 12) or ``'fill_in'`` (Eq. 14).
         unseen (str): what ``cut_out`` does with a label where the warped one is undefined: the reference has no label there, its
             position is outside of the frame, or its flow is unknown. ``'drop'`` is Eq. 12 as it stands (undefined is not equal);
-            ``'keep'`` leaves the label, and also does where the photometric rule finds the pixel occluded.
-        alpha (float): sharpness of the photometric rule of ``fill_in`` and ``'keep'``, > 0; see :mod:`udatools.ops.warp`.
+            ``'keep'`` leaves the label, and also does where the pixel is occluded.
+        visibility (str): the rule of occlusion of ``fill_in`` and ``'keep'``: ``'photometric'``, the paper's, or
+            ``'forward_backward'``, which needs backward flow (:func:`udatools.ops.warp.forward_backward_visibility`).
+        alpha (float): sharpness of the photometric rule, > 0; see :mod:`udatools.ops.warp`.
         threshold (float): of the photometric rule, in (0, 1); the paper: 0.7.
 
     Raises:
-        ValueError: for an unknown choice; in training, when the target has no labels, no clips or no flow.
+        ValueError: for an unknown choice, or a visibility that nothing looks at; in training, when the target has no labels, no
+            clips or no flow.
     """
 
-    def __init__(self, mode: str = 'cut_out', *, unseen: str = 'drop', alpha: float = PHOTOMETRIC_ALPHA,
-                 threshold: float = 0.7) -> None:
+    def __init__(self, mode: str = 'cut_out', *, unseen: str = 'drop', visibility: str = 'photometric',
+                 alpha: float = PHOTOMETRIC_ALPHA, threshold: float = 0.7) -> None:
         if mode not in ('cut_out', 'fill_in'):
             raise ValueError(f"mode is {mode!r}; expected 'cut_out' or 'fill_in'")
         if unseen not in ('drop', 'keep'):
             raise ValueError(f"unseen is {unseen!r}; expected 'drop' or 'keep'")
-        self.mode, self.unseen = mode, unseen
+        if visibility not in ('photometric', 'forward_backward'):
+            raise ValueError(f"visibility is {visibility!r}; expected 'photometric' or 'forward_backward'")
+        if visibility != 'photometric' and mode == 'cut_out' and unseen == 'drop':
+            raise ValueError(f"visibility={visibility!r} changes nothing: mode='cut_out' with unseen='drop' does not ask what is "
+                             "occluded; set unseen='keep' or mode='fill_in', or leave visibility out")
+        self.mode, self.unseen, self.visibility = mode, unseen, visibility
         self.alpha, self.threshold = float(alpha), float(threshold)
 
     def __call__(self, batch: UDABatch, preprocessor: 'UDADataPreprocessor') -> dict[str, Tensor]:
@@ -63,22 +77,32 @@ class TemporalConsensus:
             raise ValueError('TemporalConsensus refines labels, the target has none; give it a label_dir with pseudo-labels')
         flow, known = target.known_flow('TemporalConsensus')
         label, exists = target.clips(target.label), self._frame_valid(target)
+        both_ways = target.back_flow is not None and target.back_flow_valid is not None
+        if self.visibility == 'forward_backward' and not both_ways:
+            raise ValueError("TemporalConsensus with visibility='forward_backward' needs the flow from the references back; give "
+                             'the ClipDataset of the target flow=dict(root=..., backward=True)')
         images = target.clips(_unit_images(target.inputs, preprocessor)) if self._needs_images else None
         refined = label.clone()
         for j in range(1, target.clip_length):
             pair = None if images is None else (images[:, 0], images[:, j])
-            refined[:, 0] = self._refine(refined[:, 0], label[:, j], flow[:, j - 1], known[:, j - 1], exists[:, j], pair)
-            if target.back_flow is not None and target.back_flow_valid is not None:
-                refined[:, j] = self._refine(label[:, j], label[:, 0], target.back_flow[:, j - 1],
-                                             target.back_flow_valid[:, j - 1], exists[:, j],
+            there, back = _KnownFlow(flow[:, j - 1], known[:, j - 1]), None
+            if both_ways:
+                back = _KnownFlow(target.back_flow[:, j - 1], target.back_flow_valid[:, j - 1])
+            refined[:, 0] = self._refine(refined[:, 0], label[:, j], there, back, exists[:, j], pair)
+            if back is not None:
+                refined[:, j] = self._refine(label[:, j], label[:, 0], back, there, exists[:, j],
                                              None if pair is None else pair[::-1])
         before, after = ((part != IGNORE).sum() for part in (label, refined))
         target.label = refined.flatten(0, 1)
         return {'kept': after / before.clamp(min=1)}
 
     @property
-    def _needs_images(self) -> bool:
+    def _asks_visibility(self) -> bool:
         return self.mode == 'fill_in' or self.unseen == 'keep'
+
+    @property
+    def _needs_images(self) -> bool:
+        return self._asks_visibility and self.visibility == 'photometric'
 
     @staticmethod
     def _frame_valid(target: 'DomainBatch') -> Tensor:
@@ -88,23 +112,20 @@ class TemporalConsensus:
         return torch.ones(len(target.label) // target.clip_length, target.clip_length, dtype=torch.bool,
                           device=target.label.device)
 
-    def _refine(self, label: Tensor, reference: Tensor, flow: Tensor, known: Tensor, exists: Tensor,
+    def _refine(self, label: Tensor, reference: Tensor, there: _KnownFlow, back: _KnownFlow | None, exists: Tensor,
                 images: tuple[Tensor, Tensor] | None) -> Tensor:
         """Labels of one frame after the check with another.
 
         Args:
             label (Tensor): int64, (B, H, W), of the frame.
             reference (Tensor): int64, (B, H, W), of the other frame.
-            flow (Tensor): float32, (B, 2, H, W), from the frame to the other.
-            known (Tensor): bool, (B, H, W), where that flow is known.
+            there (_KnownFlow): from the frame to the other.
+            back (_KnownFlow | None): from the other frame to this one.
             exists (Tensor): bool, (B,), whether there is another frame.
             images (tuple[Tensor, Tensor] | None): float, (B, 3, H, W) in [0, 1], of the frame and of the other.
         """
-        warped = warp_labels(reference, flow, IGNORE).masked_fill(~known, IGNORE)
-        visible = None
-        if images is not None:
-            moved, inside = warp(images[1], flow)
-            visible = photometric_visibility(images[0], moved, self.alpha, self.threshold) & inside
+        warped = warp_labels(reference, there.flow, IGNORE).masked_fill(~there.known, IGNORE)
+        visible = self._visible(there, back, images) if self._asks_visibility else None
         if self.mode == 'fill_in':
             assert visible is not None
             refined = torch.where((label == IGNORE) & visible, warped, label)
@@ -114,6 +135,15 @@ class TemporalConsensus:
                 agree |= (warped == IGNORE) | ~visible
             refined = label.masked_fill(~agree, IGNORE)
         return torch.where(exists[:, None, None], refined, label)
+
+    def _visible(self, there: _KnownFlow, back: _KnownFlow | None, images: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Pixels of a frame, bool, (B, H, W), that the other one shows too."""
+        if self.visibility == 'forward_backward':
+            assert back is not None
+            return forward_backward_visibility(there.flow, *back)
+        assert images is not None
+        moved, inside = warp(images[1], there.flow)
+        return photometric_visibility(images[0], moved, self.alpha, self.threshold) & inside
 
 
 def _unit_images(inputs: Tensor, preprocessor: 'UDADataPreprocessor') -> Tensor:
