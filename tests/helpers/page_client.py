@@ -34,7 +34,8 @@ class PageClient:
 
     def _post(self, name: str, **content: object) -> dict:
         headers = {'Content-Type': 'application/json', 'X-Udatools-Annotator': '1'}
-        request = urllib.request.Request(f'{self.url}/api/{name}', json.dumps(dict(content, who=self.who)).encode(), headers)
+        request = urllib.request.Request(f'{self.url}/api/{name}', json.dumps(
+            dict(content, who=self.who, request_id=self.package['request_id'])).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)
 
@@ -61,7 +62,7 @@ class PageClient:
 
     def _pixel_of_regions(self, image: int) -> dict[int, int]:
         """{region id: row-major index of its first pixel}."""
-        runs = np.frombuffer(self._get(f'images/{image}/regions'), '<u4').reshape(-1, 3)
+        runs = np.frombuffer(self._get(f'requests/{self.package["request_id"]}/images/{image}/regions'), '<u4').reshape(-1, 3)
         return {int(region): int(start) for start, _, region in runs[::-1]}
 
     def _event(self, image: int, region: int, value: int) -> dict:

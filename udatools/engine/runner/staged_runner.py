@@ -119,6 +119,7 @@ class StagedRunner:
                 self._lock.__exit__()
             raise
         self.journal = Journal(self.work_dir / 'journal.json')
+        self.name = self.journal.content['run'].get('name', self.name)  # also where it goes on from the config.py that it kept
         self.logger = MMLogger.get_current_instance()
 
     def _recover(self) -> None:
@@ -194,7 +195,7 @@ class StagedRunner:
         cfg = merge_stage_config(self.cfg, stage)
         cfg = StageConfig(fill_placeholders(cfg.to_dict(), value_of), filename=None)
         cfg.work_dir = str(self.work_dir / 'stages' / stage.folder)
-        cfg.run_name = self.journal.content.get('run', {}).get('name', self.name)
+        cfg.run_name = self.name
         cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
         cfg.start_from = str(self.checkpoint_of(stage.init, stage)) if stage.init else cfg.get('load_from')
         cfg.load_from, cfg.resume = None, False
