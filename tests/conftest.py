@@ -3,6 +3,7 @@
 
 import multiprocessing
 import os
+import threading
 import traceback
 from pathlib import Path
 
@@ -48,6 +49,27 @@ def minidrive_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         progress=False,
     )
     return root
+
+
+@pytest.fixture
+def serve_package():
+    """Function: a running server of the annotator page for a package, on a free port that is free again when it is closed."""
+    for module in ('flask', 'waitress'):
+        pytest.importorskip(module, reason=f'the annotator page needs {module}; install requirements/test.txt')
+    from udatools.active.annotator.server import Server
+    started = []
+
+    def make(root, port=0, **options):
+        server = Server(root, port=port, **options)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield make
+    for server, thread in started:
+        server.close()
+        thread.join(5)
 
 
 @pytest.fixture(scope='session')

@@ -96,19 +96,22 @@ def mixed_mask():
     return mask
 
 
-def write_package(root, masks, kind, round=1, budget=None):
-    """A request package {key: mask} of a kind, with images that are the same in every round."""
+def write_package(root, masks, kind, round=1, budget=None, pictures=None, classes=None):
+    """A request package {key: mask} of a kind, with images that are the same in every round, or the given pictures."""
     items = []
     for i, (key, mask) in enumerate(masks.items()):
         image = root / 'images' / f'{key}.png'
         image.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(image), np.random.default_rng(i).integers(40, 200, (*mask.shape, 3), np.uint8))
+        noise = np.random.default_rng(i).integers(40, 200, (*mask.shape, 3), np.uint8)
+        cv2.imwrite(str(image), cv2.GaussianBlur(noise, (5, 5), 0) if pictures is None else pictures[key])
         region = number_regions(mask > 0, points=True) if kind == 'points' else mask.astype(np.uint16)
         asked = int((region > 0).sum())
         items.append(RequestItem(key, f'{key}.png', '', *region.shape, asked, asked, int(region.max()),
                                  write_mask(root, key, region), region_digest(region)))
     write_request(root, dict(run='streets', round=round, num_rounds=3, kind=kind, selector={}, ignore_index=255,
-                             classes=class_table(CLASSES, PALETTE), images=len(items), budget=budget), items)
+                             classes=classes or class_table(CLASSES, PALETTE), images=len(items), dataset_fingerprint='f',
+                             total_pixels=sum(mask.size for mask in masks.values()),
+                             budget=budget or dict(unit='points', limit=None, asked=0, spent=0, left=None)), items)
     return root
 
 

@@ -4,15 +4,8 @@
 Needs Playwright (Python package) and a Chromium: the one that ``UDATOOLS_CHROMIUM`` names, or the system's. Nothing is
 downloaded; without them the tests are skipped.
 """
-import threading
-
-import cv2
-import numpy as np
 import pytest
-from annotator_browser import ARGUMENTS, CLASSES, PALETTE, find_chromium, sign_in
-
-from udatools.active.annotator.server import Options, Server
-from udatools.active.request import RequestItem, class_table, number_regions, region_digest, write_mask, write_request
+from annotator_browser import ARGUMENTS, find_chromium, sign_in, write_package
 
 
 @pytest.fixture(scope='module')
@@ -33,36 +26,13 @@ def browser():
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(tmp_path, serve_package):
     """Function: a running server for a package {key: mask} of a kind, with images."""
-    started = []
+    def make(masks, kind, pictures=None, classes=None, **options):
+        root = write_package(tmp_path / 'run' / 'requests' / 'round_1', masks, kind, pictures=pictures, classes=classes)
+        return serve_package(root, **options)
 
-    def make(masks, kind, token=None, pictures=None, classes=None, **options):
-        root, items = tmp_path / 'run' / 'requests' / 'round_1', []
-        for key, mask in masks.items():
-            image = root / 'images' / f'{key}.png'
-            image.parent.mkdir(parents=True, exist_ok=True)
-            noise = np.random.default_rng(len(items)).integers(40, 200, (*mask.shape, 3), np.uint8)
-            cv2.imwrite(str(image), cv2.GaussianBlur(noise, (5, 5), 0) if pictures is None else pictures[key])
-            region = number_regions(mask > 0, points=True) if kind == 'points' else mask.astype(np.uint16)
-            asked = int((region > 0).sum())
-            items.append(RequestItem(key, f'{key}.png', '', *region.shape, asked, asked, int(region.max()),
-                                     write_mask(root, key, region), region_digest(region)))
-        header = dict(run='streets', round=1, num_rounds=3, kind=kind, selector={}, ignore_index=255,
-                      classes=classes or class_table(CLASSES, PALETTE),
-                      images=len(items), dataset_fingerprint='f', total_pixels=sum(mask.size for mask in masks.values()),
-                      budget=dict(unit='points', limit=None, asked=0, spent=0, left=None))
-        write_request(root, header, items)
-        server = Server(root, port=0, token=token, options=Options(), **options)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        started.append((server, thread))
-        return server
-
-    yield make
-    for server, thread in started:
-        server.close()
-        thread.join(5)
+    return make
 
 
 @pytest.fixture

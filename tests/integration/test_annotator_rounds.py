@@ -1,33 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The annotator page in a real browser: one request after another on the same port, several people, and budgets."""
-import threading
-
 import numpy as np
 import pytest
 from annotator_browser import current_point, finished, points, press_point, read_labels, saved, sign_in, until, write_package
 
-from udatools.active.annotator.server import Server
-
 pytestmark = pytest.mark.slow
 EXPECTED_ERRORS = ('409 (CONFLICT)', 'ERR_CONNECTION_REFUSED', 'ERR_CONNECTION_RESET', 'ERR_EMPTY_RESPONSE', 'ERR_FAILED')
-
-
-@pytest.fixture
-def serve_package():
-    """Function: a running server of a package; its port is free again when it is closed. Open pages after it is set up."""
-    started = []
-
-    def make(root, port=0, **options):
-        server = Server(root, port=port, **options)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        started.append((server, thread))
-        return server
-
-    yield make
-    for server, thread in started:
-        server.close()
-        thread.join(5)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """The API as the page uses it, and the server around it."""
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
 
@@ -183,26 +182,6 @@ def test_the_page_uses_no_inline_code_and_no_other_site(web):
 # ---- the server -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def serve():
-    """Function: a running server on a free port."""
-    pytest.importorskip('waitress', reason='the annotator page needs waitress; install requirements/test.txt')
-    pytest.importorskip('flask', reason='the annotator page needs Flask; install requirements/test.txt')
-    servers = []
-
-    def make(root, **options):
-        server = Server(root, port=0, **options)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return server
-
-    yield make
-    for server, thread in servers:
-        server.close()
-        thread.join(5)
-
-
 def fetch(url, content=None, headers=None):
     data = None if content is None else json.dumps(content).encode()
     headers = {'X-Udatools-Annotator': '1', 'Content-Type': 'application/json', **(headers or {})}
@@ -213,9 +192,9 @@ def fetch(url, content=None, headers=None):
         return error.code, json.load(error)
 
 
-def test_over_a_real_connection(serve, make_package):
+def test_over_a_real_connection(serve_package, make_package):
     request = make_package()
-    server = serve(request.root)
+    server = serve_package(request.root)
     assert re.fullmatch(r'http://127\.0\.0\.1:\d+/', server.url)
     status, reply = fetch(server.url + 'api/events', dict(
         request_id=request.request_id, who='anna', session='s', events=[answer(1)]))
@@ -227,17 +206,17 @@ def test_over_a_real_connection(serve, make_package):
     assert fetch(server.url + 'api/tasks', dict(who='anna'), {'Origin': 'https://evil.example'})[0] == 403
 
 
-def test_a_token_is_part_of_the_address(serve, make_package):
-    server = serve(make_package().root, token='t' * 20)
+def test_a_token_is_part_of_the_address(serve_package, make_package):
+    server = serve_package(make_package().root, token='t' * 20)
     assert server.url.endswith('/?token=' + 't' * 20)
     address = server.url.split('?')[0]
     assert fetch(address + 'api/package')[0] == 401 and fetch(f'{address}api/package?token={"t" * 20}')[0] == 200
 
 
 @pytest.mark.parametrize('host', ['0.0.0.0', '::'])
-def test_the_address_is_one_that_others_can_use(serve, make_package, host, monkeypatch):
+def test_the_address_is_one_that_others_can_use(serve_package, make_package, host, monkeypatch):
     try:
-        server = serve(make_package().root, host=host, token='t' * 20)
+        server = serve_package(make_package().root, host=host, token='t' * 20)
     except OSError:
         pytest.skip(f'{host} cannot be bound on this machine')
     name = re.fullmatch(r'http://(.+):\d+/\?token=t{20}', server.url)[1]
