@@ -118,6 +118,25 @@ def test_video(script, drive, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.count('  bad: ') == 2 and 'third.mp4 is no video' in said
     assert [path.name for path in (tmp_path / 'new' / 'first').glob('*.png')]  # the good one is there
-    for wrong in ((first, ), (first, first, '--check'), (first, '--check', '--every', 0), (first, '--check', '--nproc', 0)):
+    for wrong in ((first, ), (first, first, '--check'), (first, second, '--check', '--cuts', 2),
+                  (first, '--check', '--cuts', 4, 2), (first, '--check', '--every', 0), (first, '--check', '--nproc', 0)):
         with pytest.raises(SystemExit):
             main(*wrong)
+
+
+def test_every_shot_of_a_video_with_cuts_is_a_clip(script, drive, tmp_path, capsys):
+    from udatools.datasets import VideoFramesDomain
+    main, video, out = script('video'), drive('drive.avi', 8), tmp_path / 'out'
+    assert main(video, '--out', out, '--every', 2, '--cuts', 3, 5) == 0
+    shots = {'shot_000000': [0, 2], 'shot_000003': [4], 'shot_000005': [6]}
+    domain = VideoFramesDomain(out, pipeline=[])
+    assert [domain.clip_of(key) for key in domain.keys] == [
+        (f'drive/{shot}', number) for shot, numbers in shots.items() for number in numbers]
+    before = {path: path.stat().st_mtime_ns for path in out.rglob('*.png')}
+    next(iter(before)).unlink()
+    assert main(video, '--out', out, '--every', 2, '--cuts', 3, 5) == 0  # goes on: only what is missing is written
+    assert sum(path.stat().st_mtime_ns != before[path] for path in before) == 1
+    capsys.readouterr()
+    for other in (['--cuts', 3], []):
+        assert main(video, '--out', out, '--every', 2, *other) == 1
+        assert 'cuts is [3, 5] there' in capsys.readouterr().out

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unpack video files into frames: ``python tools/dataset_converters/video.py drive.mp4 --out data/yard/train``.
 
-Each video gets a folder of its own under --out, OUT/drive/000000.png and on, which VideoFramesDomain reads as a clip. Names
+Each video gets a folder of its own under --out, OUT/drive/000000.png and on, which VideoFramesDomain reads as a clip. A video
+with hard cuts is several clips: --cuts names the first frames of all shots but the first (OUT/drive/shot_000120/...). Names
 keep the number of the frame in the video, so with --every 3 they are 3 apart, and so are neighbours in time. A killed run
 goes on with the same command. The exit status is 1 if a video is damaged or ends too early; what can be read is kept.
 """
@@ -28,6 +29,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--size', type=parse_size, metavar='WIDTHxHEIGHT', help='resize (default: as it is)')
     parser.add_argument('--format', choices=sorted(FORMATS), default='png',
                         help='of the frames; jpg has quality 95 (default: png)')
+    parser.add_argument('--cuts', type=int, nargs='+', default=[], metavar='FRAME',
+                        help='frames at which another shot begins; of one video')
     parser.add_argument('--check', action='store_true', help='only decode: write nothing, exit with 1 if a video is damaged')
     parser.add_argument('--nproc', type=int, default=min(4, os.cpu_count() or 1), metavar='N',
                         help='processes, a video each; the result is the same for any number (default: %(default)s)')
@@ -53,11 +56,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('give a folder with --out, or --check to only look')
     if args.nproc < 1:
         parser.error(f'--nproc {args.nproc}: expected at least 1')
+    if args.cuts and len(args.videos) > 1:
+        parser.error(f'--cuts are frames of one video, {len(args.videos)} are given; unpack them one by one')
     stems = [path.stem for path in args.videos]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
         parser.error(f'several videos are called {", ".join(twice)}, and would share a folder; rename them')
     try:
-        settings = VideoSettings(args.every, args.size, args.format)
+        settings = VideoSettings(args.every, args.size, args.format, tuple(args.cuts))
     except ValueError as error:
         parser.error(str(error))
     out = None if args.check else args.out

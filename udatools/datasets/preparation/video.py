@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class VideoSettings:
         every (int): Keep every n-th frame, from the first one. Default: 1.
         size (tuple[int, int] | None): Width and height to resize to, by area if smaller. Default: None, as it is.
         form (str): ``png``, or ``jpg`` (quality 95). Default: ``png``.
+        cuts (tuple[int, ...]): First frames of further shots, ascending; each shot becomes a clip of its own. Default: ().
 
     Raises:
         ValueError: If a value makes no sense.
@@ -39,6 +41,7 @@ class VideoSettings:
     every: int = 1
     size: tuple[int, int] | None = None
     form: str = 'png'
+    cuts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -47,6 +50,13 @@ class VideoSettings:
             raise ValueError(f'got the format {self.form!r}; expected one of {", ".join(FORMATS)}')
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ValueError(f'got size={self.size}; expected width and height, both at least 1')
+        if any(cut < 1 for cut in self.cuts) or any(one >= two for one, two in pairwise(self.cuts)):
+            raise ValueError(f'got cuts={self.cuts}; expected numbers of frames from 1, ascending, each once')
+
+    def name_of(self, number: int) -> str:
+        """File of a frame, relative to the folder of its video."""
+        shot = max((cut for cut in self.cuts if cut <= number), default=0)
+        return (f'shot_{shot:06d}/' if self.cuts else '') + f'{number:06d}.{self.form}'
 
 
 @dataclass
@@ -173,6 +183,8 @@ def unpack_video(path: Path, folder: Path, settings: VideoSettings,
                  progress: Callable[[int], None] = lambda number: None) -> VideoRecord:
     """Writes the frames of a video as ``<folder>/<number:06d>.<format>``, numbers from 0 in the video's own counting.
 
+    With cuts they are in ``<folder>/shot_<first frame:06d>``, a folder a shot.
+
     Args:
         path (Path): Video file.
         folder (Path): Where to; one folder a video. Frames that exist are kept.
@@ -192,14 +204,14 @@ def unpack_video(path: Path, folder: Path, settings: VideoSettings,
         pass  # before a folder is made for it
     wanted = _identity(path, settings)
     with WorkDirLock(folder):
-        for leftover in folder.glob('.*.tmp'):  # of a killed process
+        for leftover in folder.rglob('.*.tmp'):  # of a killed process
             leftover.unlink()
         done = _begin(folder, wanted)
         if done is not None:
             return done
 
         def file(number: int) -> Path:
-            return folder / f'{number:06d}.{settings.form}'
+            return folder / settings.name_of(number)
 
         def write(number: int, frame: np.ndarray) -> None:
             encoded, data = cv2.imencode(f'.{settings.form}', frame, FORMATS[settings.form])
@@ -215,8 +227,10 @@ def unpack_video(path: Path, folder: Path, settings: VideoSettings,
 
 def _identity(path: Path, settings: VideoSettings) -> dict[str, Any]:
     status = path.stat()
+    cuts = dict(cuts=list(settings.cuts)) if settings.cuts else {}
     return dict(schema_version=1, source=path.name, source_bytes=status.st_size, source_mtime_ns=status.st_mtime_ns,
-                every=settings.every, resized_to=None if settings.size is None else list(settings.size), format=settings.form)
+                every=settings.every, resized_to=None if settings.size is None else list(settings.size), format=settings.form,
+                **cuts)
 
 
 def _begin(folder: Path, wanted: dict[str, Any]) -> VideoRecord | None:
@@ -225,8 +239,9 @@ def _begin(folder: Path, wanted: dict[str, Any]) -> VideoRecord | None:
         if not (folder / name).exists():
             continue
         found = read_json_object(folder / name)
-        changed = [f'{key} is {found.get(key)!r} there and {value!r} now'
-                   for key, value in wanted.items() if found.get(key) != value]
+        changed = [f'{key} is {found.get(key)!r} there and {wanted.get(key)!r} now'
+                   for key in sorted({*wanted, *(['cuts'] if 'cuts' in found else [])})
+                   if found.get(key) != wanted.get(key)]
         if changed:
             raise ValueError(f'{folder} holds frames that were unpacked otherwise: {"; ".join(changed)}; choose another --out, '
                              'or remove the folder')
@@ -241,4 +256,4 @@ def _begin(folder: Path, wanted: dict[str, Any]) -> VideoRecord | None:
 
 
 def _count(folder: Path, form: str) -> int:
-    return sum(1 for _ in folder.glob(f'[0-9]*.{form}'))
+    return sum(1 for _ in folder.rglob(f'[0-9]*.{form}'))
