@@ -155,7 +155,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         lines += ['', text_table(['who', 'round', *headings], people)]
     if status['coverage']:
         lines += ['', text_table(['class', 'pixels', 'images', 'of all pixels'], [
-            [row['name'], str(row['pixels']), str(row['images']), '-' if row['share'] is None else f'{row["share"]:.3%}']
+            [row['name'], str(row['pixels']), str(row['images']), '-' if row['share'] is None else percent(row["share"])]
             for row in status['coverage']])]
     if status['disagreement']:
         lines += ['', f'Where people differ, the policy is {status["policy"]!r}.', text_table(
