@@ -31,7 +31,8 @@ def status(campaign, tmp_path):
 def test_spent_left_and_rounds(status):
     found, request, first, pixels = status
     assert found['run'] == 'test run' and found['total_pixels'] == 5 * 12 * 17
-    assert found['budget'] == dict(unit='pixels', limit=120, image_limit=None, spent=60 + pixels, left=60 - pixels)
+    assert found['budget'] == dict(unit='pixels', limit=120, image_limit=None, round_limit=None, spent=60 + pixels,
+                                   left=60 - pixels)
     assert found['left'] == dict(pixels=60 - pixels, points=None, clicks=None, components=None, seconds=None, void=None)
     one, two = found['rounds']
     assert (one['state'], one['answered'], one['spent']['pixels']) == ('closed', one['asked'], 60)
@@ -119,6 +120,14 @@ def test_without_packages_the_ledger_is_enough(status, tmp_path):
     found = campaign_status(tmp_path)
     assert [row['state'] for row in found['rounds']] == ['closed', 'waiting'] and found['rounds'][1]['asked'] is None
     assert 'round 2' in format_status(found)
+
+
+def test_the_limit_of_a_round_is_told(tmp_path, campaign):
+    budget = Budget(unit='clicks', amount=7, scope='round')
+    campaign.ask(tmp_path, 1, annotator=HumanAnnotator(), selector=RandomSelector(0.3), budget=budget, num_rounds=2)
+    found = campaign_status(tmp_path)
+    assert found['budget']['round_limit'] == 7 and found['budget']['limit'] == 14
+    assert 'Budget: 14 clicks, 7 a round; 0 spent' in format_status(found)
 
 
 def test_a_fresh_campaign_has_no_budget(tmp_path):

@@ -156,7 +156,7 @@ def answer_steps(ledger: LabelLedger, request: Request, annotator: Annotator, *,
     left = [key for key in request.asked_keys() if key not in done]
     answers, answered, used_up = annotator.answer(request, left), set(done), False
     by_image = limits.of_image is not None
-    while not (used_up and not by_image) and (batch := list(islice(answers, BATCH))):
+    while (by_image or not used_up) and (batch := list(islice(answers, BATCH))):
         summary = ledger.record(request, batch, within_budget=True)
         used_up = used_up or summary.over_budget > 0
         answered.update(outcome.key for outcome in summary.outcomes)

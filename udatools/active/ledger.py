@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 
 from .budget import Limits
+from .ledger_budget import BudgetGuard, check_spent
 from .ledger_merge import check_policy, latest_of_each, overlay
 from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
 from .ledger_schema import BudgetExceeded, LedgerError, RoundClosed, transaction
@@ -156,20 +157,8 @@ class LabelLedger(LedgerReader):
             if last == row:
                 return
             if unit is not None:
-                self._check_spent(unit, limits)
+                check_spent(self, unit, limits)
             self._db.execute(f'INSERT INTO campaign (created_at, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)', (_now(), *row))
-
-    def _check_spent(self, unit: str, limits: Limits) -> None:
-        by_image = [self.spent_by_image(unit, round=number) for number in self.rounds()]
-        for limit, costs, of in (
-                (limits.total, [self.spent()[column_of(unit)]], ''),
-                (limits.in_round, [sum(found.values()) for found in by_image], ' of a round'),
-                (limits.of_image, self.spent_by_image(unit).values(), ' of an image'),
-                (limits.of_image_in_round, [cost for found in by_image for cost in found.values()], ' of an image in a round')):
-            spent = max(costs, default=0)
-            if limit is not None and _thousandths(spent) > _thousandths(limit):
-                raise BudgetExceeded(f'{self.path}: {spent:g} {unit} are spent already, more than the '
-                                     f'budget{of} of {limit:g}; raise the budget')
 
     def add_request(self, request: Request) -> None:
         """Note a request before it is answered; the same one again adds nothing.
@@ -236,7 +225,7 @@ class LabelLedger(LedgerReader):
         try:
             with self._transaction():
                 self._check_asked(request)
-                budget = _BudgetGuard(self, request.round)
+                budget = BudgetGuard(self, request.round)
                 for answer, stored, rejected in checked:
                     row = self._difference(request, answer, stored)
                     if row is None:
@@ -330,53 +319,6 @@ class LabelLedger(LedgerReader):
     def checkpoint(self) -> None:
         """Move everything into the main file, so that readers without locks see it."""
         self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
-
-
-class _BudgetGuard:
-    """The limits of a campaign during one transaction, which adds to one round."""
-
-    def __init__(self, ledger: LabelLedger, round: int) -> None:
-        budget, limits = ledger.budget(), ledger.limits()
-        self._unit = budget[0] if budget is not None else None
-        # (limit, whether it is of every image, how its scope is called, what is spent by image; by '' for all images)
-        self._limits: list[tuple[float, bool, str, dict[str, float]]] = []
-        self._used_up: set[tuple[str, str]] = set()
-        if self._unit is None:
-            return
-        column = column_of(self._unit)
-        for limit, of_image, called, spent in (
-                (limits.total, False, 'the campaign', lambda: {'': ledger.spent()[column]}),
-                (limits.in_round, False, f'round {round}', lambda: {'': ledger.spent(round=round)[column]}),
-                (limits.of_image, True, '', lambda: ledger.spent_by_image(self._unit or '')),
-                (limits.of_image_in_round, True, f' in round {round}',
-                 lambda: ledger.spent_by_image(self._unit or '', round=round))):
-            if limit is not None:
-                self._limits.append((limit, of_image, called, spent()))
-
-    def take(self, row: Mapping[str, Any], within_budget: bool) -> bool:
-        """Whether an entry fits; it is counted then."""
-        if self._unit is None:
-            return True
-        cost = row[column_of(self._unit)]
-        for limit, of_image, called, spent in self._limits:
-            scope = row['key'] if of_image else ''
-            total = spent.get(scope, 0) + cost
-            if (called, scope) not in self._used_up and _thousandths(total) <= _thousandths(limit):
-                continue
-            if not within_budget:
-                raise BudgetExceeded(f'the answers would bring {repr(scope) if of_image else ""}{called} to {total:g} '
-                                     f'{self._unit}; its budget is {limit:g}. None of them was stored')
-            self._used_up.add((called, scope))
-            return False
-        for _, of_image, _, spent in self._limits:
-            scope = row['key'] if of_image else ''
-            spent[scope] = spent.get(scope, 0) + cost
-        return True
-
-
-def _thousandths(value: float) -> int:
-    """Sums of seconds are compared in milliseconds, without the rounding errors of floats."""
-    return round(value * 1000)
 
 
 def _new_regions(request: Request, key: str, new: np.ndarray, before: np.ndarray) -> int:

@@ -22,9 +22,9 @@ def campaign_status(work_dir: str | Path) -> dict[str, Any]:
 
     Returns:
         dict: JSON-able: ``run``, ``policy``, ``total_pixels``, ``budget`` (None or ``unit``, ``limit``, ``image_limit``,
-        ``spent``, ``left``), ``spent`` (by unit), ``left`` (by unit, None without a limit in that unit), ``open`` (by unit, what
-        the waiting round still asks; clicks one a point or region, seconds at the pace so far), ``rounds``, ``people``,
-        ``coverage`` (every class), ``disagreement``, ``closures``.
+        ``round_limit``, ``spent``, ``left``), ``spent`` (by unit), ``left`` (by unit, None without a limit in that unit),
+        ``open`` (by unit, what the waiting round still asks; clicks one a point or region, seconds at the pace so far),
+        ``rounds``, ``people``, ``coverage`` (every class), ``disagreement``, ``closures``.
 
     Raises:
         FileNotFoundError: if nothing was asked there.
@@ -66,7 +66,8 @@ def _budget(ledger: LedgerReader, spent: Mapping[str, Any]) -> dict[str, Any] | 
         return None
     unit, amount = limit
     used = spent[column_of(unit)]
-    return dict(unit=unit, limit=amount, image_limit=ledger.limits().of_image, spent=used, left=amount - used)
+    limits = ledger.limits()
+    return dict(unit=unit, limit=amount, image_limit=limits.of_image, round_limit=limits.in_round, spent=used, left=amount - used)
 
 
 def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def format_status(status: Mapping[str, Any]) -> str:
     total = status['total_pixels']
     lines = [f'{status["run"] or "campaign"} in {status["work_dir"]}']
     if (budget := status['budget']) is not None:
-        each = '' if budget['image_limit'] is None else f', {budget["image_limit"]:g} an image'
+        each = ''.join(f', {budget[name]:g} {of}' for name, of in (('round_limit', 'a round'), ('image_limit', 'an image'))
+                       if budget[name] is not None)
         lines.append(f'Budget: {budget["limit"]:g} {budget["unit"]}{each}; {budget["spent"]:g} spent, {budget["left"]:g} left.')
     else:
         lines.append('No budget: everything that the selector offers is asked.')
@@ -155,7 +157,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         lines += ['', text_table(['who', 'round', *headings], people)]
     if status['coverage']:
         lines += ['', text_table(['class', 'pixels', 'images', 'of all pixels'], [
-            [row['name'], str(row['pixels']), str(row['images']), '-' if row['share'] is None else percent(row["share"])]
+            [row['name'], str(row['pixels']), str(row['images']), '-' if row['share'] is None else percent(row['share'])]
             for row in status['coverage']])]
     if status['disagreement']:
         lines += ['', f'Where people differ, the policy is {status["policy"]!r}.', text_table(

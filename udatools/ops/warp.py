@@ -17,6 +17,8 @@ from torch.nn.functional import grid_sample, interpolate
 #: every channel: where exp(-50 ||.||^2) of Lai et al. (ECCV 2018), a rule of the same form, has it.
 PHOTOMETRIC_ALPHA = 4.2
 
+#: Rules of which pixels two frames both show.
+VISIBILITIES = ('photometric', 'forward_backward')
 #: What is unknown may have this share of a position, which is off by up to a tenth of that (see :func:`warp`).
 UNKNOWN_SHARE = 1e-3
 

@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from udatools.datasets.flow_io import flow_path, quick_checksum
-from udatools.ops.warp import PHOTOMETRIC_ALPHA, forward_backward_visibility, photometric_visibility, warp
+from udatools.ops.warp import PHOTOMETRIC_ALPHA, VISIBILITIES, forward_backward_visibility, photometric_visibility, warp
 from udatools.registry import FLOW_ESTIMATORS
 
 from .clip_adaptive import FramePosition
 from .generator import Predictor
-
-VISIBILITIES = ('photometric', 'forward_backward')
 
 
 class Frames(Protocol):

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from udatools.ops.mixing import IGNORE
-from udatools.ops.warp import PHOTOMETRIC_ALPHA, forward_backward_visibility, photometric_visibility, warp, warp_labels
+from udatools.ops.warp import (
+    PHOTOMETRIC_ALPHA,
+    VISIBILITIES,
+    forward_backward_visibility,
+    photometric_visibility,
+    warp,
+    warp_labels,
+)
 from udatools.registry import MODELS
 
 from ..segmentors.batch import UDABatch
@@ -54,8 +61,8 @@ class TemporalConsensus:
             raise ValueError(f"mode is {mode!r}; expected 'cut_out' or 'fill_in'")
         if unseen not in ('drop', 'keep'):
             raise ValueError(f"unseen is {unseen!r}; expected 'drop' or 'keep'")
-        if visibility not in ('photometric', 'forward_backward'):
-            raise ValueError(f"visibility is {visibility!r}; expected 'photometric' or 'forward_backward'")
+        if visibility not in VISIBILITIES:
+            raise ValueError(f'visibility is {visibility!r}; expected one of {", ".join(VISIBILITIES)}')
         if visibility != 'photometric' and mode == 'cut_out' and unseen == 'drop':
             raise ValueError(f"visibility={visibility!r} changes nothing: mode='cut_out' with unseen='drop' does not ask what is "
                              "occluded; set unseen='keep' or mode='fill_in', or leave visibility out")
