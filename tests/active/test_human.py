@@ -138,8 +138,10 @@ def test_measured_clicks_never_pass_the_budget_and_the_round_ends_there(campaign
 
 
 @pytest.mark.parametrize('per', ['set', 'image'])
-def test_a_budget_of_a_round_holds_in_every_round_for_what_is_measured(campaign, tmp_path, per):
+@pytest.mark.parametrize('batch', [1, 32])
+def test_a_budget_of_a_round_holds_in_every_round_for_what_is_measured(campaign, tmp_path, monkeypatch, per, batch):
     """Planned with one click a region, but these people need three: 6 fit into 7, for the set or for an image."""
+    monkeypatch.setattr('udatools.active.campaign.BATCH', batch)
     budget = Budget(unit='clicks', amount=7 if per == 'set' else 4, scope='round', per=per)
     for number in (1, 2):
         result = campaign.ask(tmp_path, number, annotator=Several(campaign), selector=RandomSelector(0.3), budget=budget,

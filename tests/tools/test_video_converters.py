@@ -127,16 +127,17 @@ def test_video(script, drive, tmp_path, capsys):
 def test_every_shot_of_a_video_with_cuts_is_a_clip(script, drive, tmp_path, capsys):
     from udatools.datasets import VideoFramesDomain
     main, video, out = script('video'), drive('drive.avi', 8), tmp_path / 'out'
-    assert main(video, '--out', out, '--every', 2, '--cuts', 3, 5) == 0
-    shots = {'shot_000000': [0, 2], 'shot_000003': [4], 'shot_000005': [6]}
+    cuts = ('--every', 2, '--cuts', 3, 6)  # frame 3 is left out, frame 6 is kept
+    assert main(video, '--out', out, *cuts) == 0
+    shots = {'shot_000000': [0, 2], 'shot_000003': [4], 'shot_000006': [6]}
     domain = VideoFramesDomain(out, pipeline=[])
     assert [domain.clip_of(key) for key in domain.keys] == [
         (f'drive/{shot}', number) for shot, numbers in shots.items() for number in numbers]
     before = {path: path.stat().st_mtime_ns for path in out.rglob('*.png')}
     next(iter(before)).unlink()
-    assert main(video, '--out', out, '--every', 2, '--cuts', 3, 5) == 0  # goes on: only what is missing is written
+    assert main(video, '--out', out, *cuts) == 0  # goes on: only what is missing is written
     assert sum(path.stat().st_mtime_ns != before[path] for path in before) == 1
     capsys.readouterr()
     for other in (['--cuts', 3], []):
         assert main(video, '--out', out, '--every', 2, *other) == 1
-        assert 'cuts is [3, 5] there' in capsys.readouterr().out
+        assert 'cuts is [3, 6] there' in capsys.readouterr().out
