@@ -1,4 +1,4 @@
 _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/carla2camvid.py', '../_base_/methods/active.py',
           '../_base_/schedules/small_real.py', '../_base_/default_runtime.py']
-labor = dict(selector=dict(_delete_=True, type='RIPURegionSelector', portion=0.1))
+labor = dict(main='{cfg:eq5_target_only}', selector=dict(_delete_=True, type='RIPURegionSelector', portion=0.1))
 baselines = ['work_dirs/source_only_carla2camvid', 'work_dirs/adaptsegnet_carla2camvid', 'work_dirs/supervised_carla2camvid']

@@ -1,6 +1,7 @@
 _base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/carla2camvid.py', '../_base_/methods/labor_spl.py',
           '../_base_/schedules/small_real.py', '../_base_/default_runtime.py']
 labor = dict(
+    main='{cfg:eq5_target_only}',
     selector=dict(score='uniform'),
     discrepancy_lr=1e-5,
     budget=dict(_delete_=True, unit='pixels', portion=0.022))
