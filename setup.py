@@ -27,7 +27,7 @@ def read_readme() -> str:
 EXTRAS = {
     'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40', 'scikit-image>=0.25',
               'pycocotools>=2.0.8'],
-    'docs': ['sphinx>=7', 'myst-parser>=2'],
+    'docs': ['sphinx>=8', 'myst-parser>=4', 'furo>=2024.8'],
     'annotator': ['flask>=3', 'waitress>=3'],
     'active': ['scikit-image>=0.25'],
     'timm': ['timm>=1.0'],

@@ -41,7 +41,7 @@ udatools_env() {
     local level="${1:-runtime}" base="${PYTHON:-python3}" venv="$UDATOOLS_VENV" stamp wanted files
     case "$level" in
     runtime) files='runtime.txt' ;;
-    test) files='runtime.txt test.txt' ;;
+    test) files='runtime.txt docs.txt test.txt' ;;
     *) udatools_die "udatools_env got '$level', expected runtime or test" ;;
     esac
 

@@ -5,11 +5,9 @@ A flow is a float32 array (2, H, W) in pixels of its own resolution: ``flow[0]``
 one frame lies at (x + flow[0], y + flow[1]) in the other. With it goes a mask, bool (H, W): where the flow is known. Unknown
 pixels read as 0. A set of flows lies in ``<root>/<offset:+d>/<key><suffix>``: from the frame ``key`` to the one at ``offset``.
 
-| suffix | layout | precision and range |
-|---|---|---|
-| ``.png`` | KITTI: uint16 RGB, R = 64 u + 2^15, G = 64 v + 2^15, B = known | 1/64 pixel, -512 to 511.98 |
-| ``.flo`` | Middlebury: ``PIEH``, int32 width and height, float32 u, v interleaved; beyond 1e9 = unknown | float32 |
-| ``.npz`` | ``flow`` (2, H, W) float16 or float32, ``valid`` (H, W) bool; compressed | of its dtype |
+- ``.png``, KITTI: uint16 RGB, R = 64 u + 2^15, G = 64 v + 2^15, B = known; 1/64 pixel, -512 to 511.98.
+- ``.flo``, Middlebury: ``PIEH``, int32 width and height, float32 u, v interleaved; beyond 1e9 = unknown.
+- ``.npz``: ``flow`` (2, H, W) float16 or float32, ``valid`` (H, W) bool; compressed, at the precision of its dtype.
 """
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
         size (tuple[int, int]): height and width to go to.
 
     Returns:
-        Tensor: (N, 2, *size), same dtype. Pixel (x, y) goes to ((x + 0.5) W' / W - 0.5, ...), as images do. NaN spreads.
+        Tensor: ``(N, 2, *size)``, same dtype. Pixel (x, y) goes to ((x + 0.5) W' / W - 0.5, ...), as images do. NaN spreads.
     """
     u, v = interpolate(flow, size=tuple(size), mode='bilinear', align_corners=False).unbind(1)
     return torch.stack([u * (size[1] / flow.shape[3]), v * (size[0] / flow.shape[2])], 1)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The canonical format: index PNGs, a table of points or regions, and who and how long, all plain files.
 
-``answers/<key>.png``  uint8, (H, W): train id, 254 = void, 255 = not answered.
-``points.csv``         a row a point or region; a person fills the column ``label``: class name or id, ``void`` or
-                       ``unsure``; empty or ``?`` is not answered yet. A row of a region answers all of it.
-``answers.json``       request_id, who, tool, and seconds and clicks by image.
-``classes.csv``        what may be answered.
+- ``answers/<key>.png``: uint8, (H, W), train id, 254 = void, 255 = not answered.
+- ``points.csv``: a row a point or region; a person fills the column ``label``: class name or id, ``void`` or ``unsure``;
+  empty or ``?`` is not answered yet. A row of a region answers all of it.
+- ``answers.json``: request_id, who, tool, and seconds and clicks by image.
+- ``classes.csv``: what may be answered.
 
 Any of them may be missing; the file ``points.csv`` alone can be read too. Predictions are not filled in: they would
 pull the answers towards themselves.

@@ -32,7 +32,7 @@ def resize_flow_maps(flow: np.ndarray, valid: np.ndarray, shape: tuple[int, int]
         shape (tuple[int, int]): Height and width of the result.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: float32, (R, 2, *shape), 0 where unknown; bool, (R, *shape).
+        tuple[np.ndarray, np.ndarray]: float32, ``(R, 2, *shape)``, 0 where unknown; bool, ``(R, *shape)``.
 
     Example:
         >>> flow, valid = resize_flow_maps(np.full((1, 2, 4, 4), 3, np.float32), np.ones((1, 4, 4), bool), (2, 8))
