@@ -15,8 +15,7 @@ from udatools import registry
 PACKAGE = Path(udatools.__file__).resolve().parent
 # Behind the tools, and free to change: no page.
 INTERNAL = ('active/annotator', 'datasets/minidrive', 'datasets/preparation', 'engine/model_converters', 'utils', 'visualization')
-COMPONENTS = """What ``type=`` in a config may name, beside everything of mmseg and mmengine, one table a registry of
-:mod:`udatools.registry`. A config gives the arguments of the constructor; those that a runner adds are in the class.
+COMPONENTS = """What ``type=`` in a config may name, beside everything of mmseg and mmengine, by registry (:mod:`udatools.registry`).
 """
 
 
@@ -57,12 +56,11 @@ def module(name: str) -> str:
 
 
 def components_page() -> str:
-    """reStructuredText of the table of every registry: name, and the first sentence of the docstring."""
+    """reStructuredText of a list a registry: name, and the first sentence of the docstring."""
     text = f'{heading("Components", "=")}{COMPONENTS}'
     for name in registry.__all__:
-        rows = [row(key, component) for key, component in sorted(components_of(getattr(registry, name)).items())]
-        if rows:
-            text += f'\n{heading(name, "-")}.. list-table::\n   :widths: 35 65\n\n{"".join(rows)}'
+        if items := components_of(getattr(registry, name)):
+            text += f'\n{heading(name, "-")}{"".join(entry(key, items[key]) for key in sorted(items))}'
     return text
 
 
@@ -73,11 +71,11 @@ def components_of(kinds) -> dict[str, type]:
     return {key: component for key, component in kinds.module_dict.items() if component.__module__.startswith('udatools.')}
 
 
-def row(key: str, component: type) -> str:
-    """A row of a table, with a link to where the component is described."""
+def entry(key: str, component: type) -> str:
+    """A line of the list, with a link to where the component is described."""
     first = (inspect.getdoc(component) or '').partition('\n\n')[0].replace('\n', ' ')
     role = 'class' if inspect.isclass(component) else 'func'
-    return f'   * - :{role}:`{key} <{component.__module__}.{component.__qualname__}>`\n     - {first}\n'
+    return f'- :{role}:`{key} <{component.__module__}.{component.__qualname__}>`: {first}\n'
 
 
 def heading(text: str, line: str) -> str:

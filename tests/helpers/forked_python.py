@@ -3,7 +3,8 @@
 
 Importing torch and mmseg takes seconds; a page of twenty commands would spend them twenty times. ``start()`` gives an
 environment in which ``python SCRIPT ARGUMENTS`` runs the script in a fork: the same text, arguments, working directory,
-streams, signals and exit status as with the real interpreter. ``python -c`` and ``-m`` are the real interpreter.
+streams, signals and exit status as with the real interpreter. ``python -c`` and ``-m`` are the real interpreter. A file that
+``UDATOOLS_FORK_PRELUDE`` names runs in the fork before the script.
 """
 import contextlib
 import json
@@ -103,6 +104,8 @@ def _run(argv: list[str], folder: str, environment: dict[str, str]) -> int:
     sys.argv = argv
     sys.path.insert(0, str(Path(argv[0]).resolve().parent))
     try:
+        if prelude := environment.get('UDATOOLS_FORK_PRELUDE'):
+            runpy.run_path(prelude)
         runpy.run_path(argv[0], run_name='__main__')
         status = 0
     except SystemExit as leaving:

@@ -22,17 +22,28 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
 
     Args:
         path (Path): config file.
-        data (dict[str, Path]): folder of each dataset type: ``GTA5Domain``, ``CityscapesDomain``, ...; ``flow of`` a type that of
-            its flow, if it is not beside Cityscapes-VPS.
+        data (dict[str, Path]): as of :func:`shrink_config`.
     """
     cfg = Config.fromfile(path)
     cfg.work_dir = str(work_dir)
     cfg.randomness = dict(seed=seed)
+    return shrink_config(cfg, data=data, scratch=work_dir, iterations=iterations, items=items)
+
+
+def shrink_config(cfg, *, data, scratch, iterations=2, items=3):
+    """Changes a config to its reduced size, and gives it back.
+
+    Args:
+        cfg (Config): as read from its file.
+        data (dict[str, Path]): folder of each dataset type: ``GTA5Domain``, ``CityscapesDomain``, ...; ``flow of`` a type that of
+            its flow, if it is not beside Cityscapes-VPS.
+        scratch (Path): folder for weights that the config reads from a file.
+    """
     cfg.progress = dict(interval=1000)
     cfg.checkpoint_interval = 1
     cfg.iters = dict.fromkeys(cfg.iters, iterations)
     cfg.baselines = []
-    _shrink_network(cfg, Path(work_dir))
+    _shrink_network(cfg, Path(scratch))
     if 'rare_classes' in cfg:
         cfg.rare_classes.update(statistics=None, min_pixels=1, min_crop_pixels=1)
     if 'target_flow' in cfg:
@@ -46,11 +57,10 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
         cfg.viper_conditions = None  # the list of day sequences is not part of the data
     _shrink_data(cfg._cfg_dict, data, items)
     cfg.train_dataloader.batch_size = 2
-    cfg.train_dataloader.num_workers = 0
-    cfg.train_dataloader.pop('persistent_workers', None)
-    for name in ('val_dataloader', 'test_dataloader'):
-        cfg[name].num_workers = 0
-        cfg[name].pop('persistent_workers', None)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name):
+            cfg[name].num_workers = 0
+            cfg[name].pop('persistent_workers', None)
     return cfg
 
 
