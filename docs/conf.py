@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation site (Sphinx): the Markdown pages of the repository, and a reference of what the docstrings say.
 
-The root of the repository is Sphinx's source folder, so every relative link means on the site what it means in the repository:
-`../configs/labor/README.md` is that page, nothing is copied and no link is rewritten. The sidebar is `docs/index.md`: each heading
-is a group, its links are the entries in their order, and pages that it does not name join a group by their place (`JOINING`).
-Build it with `bash tools/build_docs.sh`.
+The root of the repository is Sphinx's source folder, so every relative link means on the site what it means in the
+repository: `../configs/labor/README.md` is that page, nothing is copied and no link is rewritten. The sidebar is
+`docs/index.md`: each heading is a group, its links are the entries in their order, and pages that it does not name join a
+group by their place (`JOINING`). Build it with `bash tools/build_docs.sh`.
 """
 import sys
 import warnings

@@ -14,8 +14,10 @@ from udatools import registry
 
 PACKAGE = Path(udatools.__file__).resolve().parent
 # Behind the tools, and free to change: no page.
-INTERNAL = ('active/annotator', 'datasets/minidrive', 'datasets/preparation', 'engine/model_converters', 'utils', 'visualization')
-COMPONENTS = """What ``type=`` in a config may name, beside everything of mmseg and mmengine, by registry (:mod:`udatools.registry`).
+INTERNAL = ('active/annotator', 'datasets/minidrive', 'datasets/preparation', 'engine/model_converters', 'utils',
+            'visualization')
+COMPONENTS = """What ``type=`` in a config may name, beside everything of mmseg and mmengine, by registry
+(:mod:`udatools.registry`).
 """
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sidebar: `docs/index.md` read as a table of contents, so that one page serves readers on GitHub and on the site.
 
-A heading of the second level is a group, the Markdown pages that it links to are its entries, under the words of the links. Pages
-that exist but are not named join the group whose pattern they match, in alphabetical order, and are listed below its heading: a new
-page in docs/ or a new method needs no edit.
+A heading of the second level is a group, the Markdown pages that it links to are its entries, under the words of the links.
+Pages that exist but are not named join the group whose pattern they match, in alphabetical order, and are listed below its
+heading: a new page in docs/ or a new method needs no edit.
 """
 import posixpath
 import re

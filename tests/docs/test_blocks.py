@@ -134,7 +134,7 @@ def check_requirement(words):
 
 # The mechanism itself.
 
-PAGE = '''# A page
+PAGE = """# A page
 
 <!-- not run: needs a
 cluster -->
@@ -167,7 +167,7 @@ y = 2
 ```python
 z = 3
 ```
-'''
+"""
 
 
 def test_comments_belong_to_the_block_that_follows():

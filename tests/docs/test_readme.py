@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from guide_blocks import PAGES, blocks_of, prose
 from mmengine.config import Config
 from shrink import REPO, shrink
 
@@ -18,9 +19,7 @@ from udatools.engine.runner import StagedRunner
 from udatools.engine.runner.stages import expand_stages, merge_stage_config
 from udatools.registry import DATASETS, OBJECTIVES
 
-PAGES = sorted([*REPO.glob('*.md'), *REPO.glob('docs/*.md'), *REPO.glob('configs/*/*.md')])
 METHODS = sorted(path for path in (REPO / 'configs').iterdir() if path.is_dir() and path.name != '_base_')
-BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', flags=re.MULTILINE | re.DOTALL)
 
 
 def page_id(path):
@@ -28,11 +27,7 @@ def page_id(path):
 
 
 def blocks(path, language):
-    return [code for name, code in BLOCK.findall(path.read_text(encoding='utf-8')) if name == language]
-
-
-def prose(path):
-    return BLOCK.sub('', path.read_text(encoding='utf-8'))
+    return [block.code for block in blocks_of(path) if block.language == language]
 
 
 def anchors(path):
@@ -74,12 +69,13 @@ def test_paths_named_exist(page):
 
 @pytest.mark.parametrize('page', PAGES, ids=page_id)
 def test_commands_and_their_options_exist(page):
+    saved = {block.save_as for block in blocks_of(page)}
     for words in commands(page):
         if words[0] not in ('python', 'bash'):
             continue
-        script = REPO / words[1]
-        if words[1].startswith(('minent', 'look')):  # files that the page has its reader save
+        if words[1] == '-m' or words[1] in saved:
             continue
+        script = REPO / words[1]
         assert script.is_file(), f'{page_id(page)}: {words}'
         source = script.read_text(encoding='utf-8')
         if script.suffix == '.sh' and 'tools/train.py' in source:

@@ -7,25 +7,21 @@ What is smaller here: the generator of MiniDrive gets options appended, the conf
 import json
 import os
 import re
-import signal
-import subprocess
 import xml.etree.ElementTree as ElementTree
 import zipfile
-from contextlib import contextmanager
 
 import cv2
-import forked_python
 import pytest
+from guide_blocks import blocks_of, prose
+from guide_yard import Clone
 from mmengine.config import Config
-from page_client import VOID, PageClient
+from page_client import VOID
 from shrink import REPO
 
 from udatools.active import LabelLedger
 from udatools.datasets.taxonomies import get_class_set
 
 PAGE = REPO / 'docs' / 'tutorial_200_clicks.md'
-BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', flags=re.MULTILINE | re.DOTALL)
-SAVE = re.compile(r'[Ss]ave (?:this|it) as `([\w.]+)`')
 SMALL_DATA = ' --size 64x32 --num-source 6 --num-target-train 40 --num-target-val 3'
 SMALL_CONFIG = """
 image_size, crop_size = (64, 32), (32, 64)
@@ -39,26 +35,22 @@ discriminator = dict(channels=(4, ))
 
 def steps():
     """The page in its order: ('bash', commands) and ('save', (file name, content))."""
-    text, found = PAGE.read_text(encoding='utf-8'), []
-    end = 0
-    for block in BLOCK.finditer(text):
-        before, end = text[end:block.start()], block.end()
-        if block[1] == 'bash':
-            found.append(('bash', block[2]))
-        elif block[1] == 'python':
-            names = SAVE.findall(before)
-            assert len(names) == 1, f'the text before {block[2][:60]!r} names {names} to save it as'
-            found.append(('save', (names[0], block[2])))
+    found = []
+    for block in blocks_of(PAGE):
+        if block.language == 'bash':
+            found.append(('bash', block.code))
+        elif block.language == 'python':
+            assert block.save_as, f'the text before {block} does not say how to save it'
+            found.append(('save', (block.save_as, block.code)))
     return found
 
 
-class Street:
+class Street(Clone):
     """A folder in which somebody follows the page; what people see there is MiniDrive's ground truth."""
 
     def __init__(self, root, environment):
-        self.root, self.environment, self.output, self.clicked = root, environment, [], {}
-        for name in ('tools', 'configs'):
-            (root / name).symlink_to(REPO / name)
+        super().__init__(root, environment)
+        self.clicked = {}
 
     def label(self, image):
         """Label of a training image by the name that the request gives it: uint8, (H, W)."""
@@ -67,45 +59,19 @@ class Street:
         return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
     def run(self, code):
-        """Type a block into a shell; its output."""
+        """Type a block into a shell; the page of the annotator is answered and stopped."""
         if 'tools/annotate.py' in code:
-            return self.answer_on_the_page(code)
+            line, = (line for line in code.splitlines() if line)
+            person, count = self.answer_on_the_page(line, self.label)
+            self.clicked[person.package['round']] = count
+            return
         if 'annotations.xml' in code or '.zip' in code:
             self.answer_in_cvat()
-        code = re.sub(r'^(python \S+/make_minidrive\.py.*)$', rf'\1{SMALL_DATA}', code, flags=re.MULTILINE)
-        done = subprocess.run(['bash', '-euo', 'pipefail', '-c', code], cwd=self.root, env=self.environment, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
-        assert done.returncode == 0, f'{code}\n{done.stdout}'
-        self.output.append((code, done.stdout))
-        return done.stdout
+        self.shell(re.sub(r'^(python \S+/make_minidrive\.py.*)$', rf'\1{SMALL_DATA}', code, flags=re.MULTILINE))
 
     def save(self, name, content):
         """Save a block; a config gets smaller."""
         (self.root / name).write_text(content + (SMALL_CONFIG if '_base_' in content else ''), encoding='utf-8')
-
-    def answer_on_the_page(self, code):
-        """Start the page, answer everything, stop it with Ctrl-C."""
-        line, = (line for line in code.splitlines() if line)
-        with self.background(f'exec {line} --port 0') as page:
-            said = page.stdout.readline()
-            assert 'Open http://127.0.0.1:' in said, said + page.stdout.read()
-            person = PageClient(re.search(r'http://\S+/', said)[0])
-            self.clicked[person.package['round']] = person.answer_all(self.label)
-            page.send_signal(signal.SIGINT)
-            assert 'stopped; everything answered so far is in' in page.stdout.read() and page.wait(30) == 0
-        self.output.append((code, said))
-        return said
-
-    @contextmanager
-    def background(self, code):
-        process = subprocess.Popen(['bash', '-c', code], cwd=self.root, env=self.environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait(30)
 
     def answer_in_cvat(self):
         """Give every shape of the export its class and save the task as CVAT does, as an archive."""
@@ -129,16 +95,14 @@ class Street:
 
 
 @pytest.fixture(scope='module')
-def street(tmp_path_factory):
+def street(tmp_path_factory, shell_environment):
     """The folder after everything on the page was done."""
     for module in ('flask', 'waitress'):
         pytest.importorskip(module, reason=f'the annotator page needs {module}; install requirements/test.txt')
-    with forked_python.start() as environment:
-        environment['OMP_NUM_THREADS'] = '1'
-        environment = {name: value for name, value in environment.items() if name != 'UDATOOLS_MINIDRIVE'}
-        street = Street(tmp_path_factory.mktemp('clone'), environment)
-        for kind, content in steps():
-            street.run(content) if kind == 'bash' else street.save(*content)
+    environment = {name: value for name, value in shell_environment.items() if name != 'UDATOOLS_MINIDRIVE'}
+    street = Street(tmp_path_factory.mktemp('clone'), dict(environment, OMP_NUM_THREADS='1'))
+    for kind, content in steps():
+        street.run(content) if kind == 'bash' else street.save(*content)
     street.run_dir = street.root / 'work_dirs' / 'my_street'
     return street
 
@@ -205,9 +169,8 @@ def test_the_model_is_looked_at(street):
 
 def test_what_the_text_names_is_what_runs():
     """Commands inside sentences are those of the blocks, up to the number of the round; the config is what it says."""
-    text = PAGE.read_text(encoding='utf-8')
     run = {re.sub(r'round_\d', 'round_N', line) for kind, content in steps() if kind == 'bash' for line in content.splitlines()}
-    inline = re.findall(r'`(python [^`]+)`', BLOCK.sub('', text))
+    inline = re.findall(r'`(python [^`]+)`', prose(PAGE))
     assert inline
     for command in inline:
         assert re.sub(r'round_\d', 'round_N', command) in run, command

@@ -79,6 +79,12 @@ def blocks_of(page: Path, text: str | None = None) -> list[Block]:
         run_by = _RUN_BY.search(comments) or whole
         added_to = _ADDED_TO.search(comments)
         names = _SAVE.findall(before)
-        blocks.append(Block(page, text.count('\n', 0, fence.start()) + 1, fence[2], fence[3], not_run, run_by[1] if run_by else '',
-                            added_to[1] if added_to else '', names[-1] if names and fence[2] == 'python' else ''))
+        blocks.append(Block(page, text.count('\n', 0, fence.start()) + 1, fence[2], fence[3], not_run,
+                            run_by=run_by[1] if run_by else '', added_to=added_to[1] if added_to else '',
+                            save_as=names[-1] if names and fence[2] == 'python' else ''))
     return blocks
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return _FENCE.sub('', page.read_text(encoding='utf-8'))

@@ -17,18 +17,21 @@ from guide_blocks import REPO
 from page_client import PageClient
 
 SMALL_STILLS = '--size 64x32 --num-source 6 --num-target-train 4 --num-target-val 3'
-SMALL_CLIPS = '--size 64x32 --source-clips 2 --source-frames 2 --target-clips 1 --target-frames 6 --val-clips 1 --val-frames 6'
+SMALL_CLIPS = ('--size 64x32 --source-clips 2 --source-frames 2 --target-clips 1 --target-frames 6 --val-clips 1 '
+               '--val-frames 6')
 REDUCED = (  # in this order
     (r'^bash tools/dist_train\.sh (\S+) \d+', r'python tools/train.py \1'),
     (r'^torchrun --nproc_per_node \d+ (.*) --launcher pytorch', r'python \1'),
     (r' --amp\b', ''), (r'--device cuda:\d', '--device cpu'), (r'--nproc \d+', '--nproc 1'),
     (r'^(python \S+/make_minidrive\.py --video.*)$', rf'\1 {SMALL_CLIPS}'),
     (r'^(python \S+/make_minidrive\.py(?! --video).*)$', rf'\1 {SMALL_STILLS}'),
-    (r'\bCONFIG\b', 'RUN.py'), (r'\bREQUEST_DIR\b', 'work_dirs/RUN/requests/round_1'), (r'\bCHECKPOINT\b', 'work_dirs/RUN/last.pth'),
+    (r'\bCONFIG\b', 'RUN.py'), (r'\bREQUEST_DIR\b', 'work_dirs/RUN/requests/round_1'),
+    (r'\bCHECKPOINT\b', 'work_dirs/RUN/last.pth'),
     (r'--host \S+', '--host 127.0.0.1'),
 )
 # A training of a config of the repository is done at this size by tests/integration/test_configs.py, for every config.
 TRAINED_ELSEWHERE = ((r'^(python tools/train\.py configs/(?!.*--dry-run).*)$', r'\1 --dry-run'), )
+LINKED = ('tools', 'configs', 'docs')
 ANNOTATE = re.compile(r'^python tools/annotate\.py .*$', flags=re.MULTILINE)
 
 
@@ -46,7 +49,7 @@ class Clone:
 
     def __init__(self, root, environment):
         self.root, self.environment, self.output = Path(root), environment, []
-        for name in ('tools', 'configs', 'docs'):
+        for name in LINKED:
             (self.root / name).symlink_to(REPO / name)
 
     def shell(self, code):
@@ -117,7 +120,7 @@ def lay_out_data(root, tiny):
             shape, low, high = ((32, 64, 3), 0, 256) if values is None else ((32, 64), 0, len(values))
             array = rng.integers(low, high, shape).astype(np.uint8)
             write_image(data / folder / f'cam0/{index}.png', array if values is None else np.array(values, np.uint8)[array])
-    for stem, colour in (('0001TP_006690', (128, 64, 128)), ('Seq05VD_f00000', (64, 128, 192)), ('0016E5_07959', (128, 128, 128))):
+    for stem, colour in (('0001TP_006690', (128, 64, 128)), ('Seq05VD_f00000', (64, 128, 192)), ('0016E5_07959', (128, ) * 3)):
         write_image(data / f'camvid32/701_StillsRaw_full/{stem}.png', np.zeros((30, 40, 3), np.uint8))
         write_image(data / f'camvid32/LabeledApproved_full/{stem}_L.png', np.full((30, 40, 3), colour[::-1], np.uint8))
     (root / 'sim_ids.json').write_text('{"0": "ignore", "1": "ground", "5": "building", "21": "plant"}')
@@ -167,7 +170,7 @@ class Yard(Clone):
 
     def copy(self, root):
         """Another yard like this one."""
-        shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns('tools', 'configs', 'docs'))
+        shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LINKED))
         return type(self)(root, self.environment)
 
     def type(self, block):
