@@ -58,7 +58,7 @@ def module(name: str) -> str:
 
 
 def components_page() -> str:
-    """reStructuredText of a list a registry: name, and the first sentence of the docstring."""
+    """reStructuredText of a list a registry: name, and the first paragraph of the docstring."""
     text = f'{heading("Components", "=")}{COMPONENTS}'
     for name in registry.__all__:
         if items := components_of(getattr(registry, name)):

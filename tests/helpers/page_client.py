@@ -18,23 +18,24 @@ class PageClient:
     """One person in one tab.
 
     Args:
-        url (str): address that ``tools/annotate.py`` printed, without a token.
+        url (str): address that ``tools/annotate.py`` printed, with its token if it has one.
         who (str): the person's name.
         seconds (float): what every answer takes, as it is reported.
     """
 
     def __init__(self, url: str, who: str = 'anna', seconds: float = 1.5) -> None:
-        self.url, self.who, self.seconds = url.rstrip('/'), who, seconds
+        address, _, token = url.partition('?')
+        self.url, self.query, self.who, self.seconds = address.rstrip('/'), f'?{token}', who, seconds
         self.session = uuid.uuid4().hex
         self.package = json.loads(self._get('package'))
 
     def _get(self, name: str) -> bytes:
-        with urllib.request.urlopen(f'{self.url}/api/{name}', timeout=30) as reply:
+        with urllib.request.urlopen(f'{self.url}/api/{name}{self.query}', timeout=30) as reply:
             return reply.read()
 
     def _post(self, name: str, **content: object) -> dict:
         headers = {'Content-Type': 'application/json', 'X-Udatools-Annotator': '1'}
-        request = urllib.request.Request(f'{self.url}/api/{name}', json.dumps(
+        request = urllib.request.Request(f'{self.url}/api/{name}{self.query}', json.dumps(
             dict(content, who=self.who, request_id=self.package['request_id'])).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)
