@@ -2,6 +2,7 @@
 """How much may be asked: a hard limit for the whole campaign and its share for one round, at native resolution."""
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -66,8 +67,8 @@ class Budget:
                              'or budget=None to ask for the whole mask')
         if self.portion is not None and (self.unit != 'pixels' or not 0.0 < self.portion <= 1.0):
             raise ValueError(f'budget portion is {self.portion} {self.unit}; expected a share of pixels in (0, 1]')
-        if self.amount is not None and (int(self.amount) != self.amount or self.amount < 0):
-            raise ValueError(f'budget amount is {self.amount}; expected a whole number >= 0')
+        if self.amount is not None and not _is_count(self.amount):
+            raise ValueError(f'budget amount is {self.amount!r}; expected a whole number >= 0')
         if self.scope not in ('total', 'round'):
             raise ValueError(f"budget scope is {self.scope!r}; expected 'total' or 'round'")
         if self.per_round not in (None, 'equal_rest'):
@@ -106,7 +107,7 @@ class Budget:
             total_pixels (int): native pixels of the set, or with ``per='image'`` of the image.
             num_rounds (int): rounds of the campaign.
         """
-        single = int(self.amount) if self.amount is not None else int((self.portion or 0.0) * total_pixels)
+        single = int(self.amount) if self.amount is not None else int(Fraction(str(self.portion)) * total_pixels)
         return single if self.scope == 'total' else single * num_rounds
 
     def limits(self, total: float, total_pixels: int, num_rounds: int) -> Limits:
@@ -141,3 +142,8 @@ class Budget:
         if self.per_round is None:
             return left
         return left // max(1, num_rounds - round + 1)
+
+
+def _is_count(value: Any) -> bool:
+    """Whether something is a whole number of at least 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 and float(value).is_integer()

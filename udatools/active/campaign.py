@@ -13,14 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, get_rank
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 
 from .annotators import Annotator, AnswersPending
 from .budget import Limits
-from .collectives import on_rank0, steps_on_rank0
+from .collectives import on_all, on_rank0, steps_on_rank0
 from .ledger import NO_LIMITS, LabelLedger, LedgerError, column_of
-from .progress import request_progress, units_asked
+from .overlays import write_overlays
+from .progress import request_progress
 from .request import Request, withdraw_request
 from .round_plan import Predict, RoundPlan, TargetSet
 from .selection import input_hash_of, select, spent_before
@@ -95,6 +96,9 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
     if request is None:
         raise RuntimeError(f'{request_dir}/request.json is not visible on rank {rank}; all ranks need one shared disk')
 
+    if annotator.waits:
+        on_all(lambda: write_overlays(request, [(target.keys[i], target.image_paths[i])
+                                                for i in range(rank, len(target.keys), get_world_size())]))
     header = request.header
     limits = NO_LIMITS if plan.budget is None else plan.budget.limits(
         header['budget']['limit'], header['total_pixels'], plan.num_rounds)
@@ -194,6 +198,6 @@ def _used_up(limits: Limits, unit: str) -> str:
 
 
 def _close(ledger: LabelLedger, request: Request, who: str, reason: str) -> None:
-    ledger.close_round(request, who, reason, asked=sum(units_asked(request, key) for key in request.asked_keys()),
-                       answered=ledger.spent(round=request.round)['components'])
+    progress = request_progress(ledger, request)
+    ledger.close_round(request, who, reason, asked=progress.asked, answered=progress.answered)
     print_log(f'round {request.round} is closed: {reason}', logger='current')

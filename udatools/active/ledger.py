@@ -302,7 +302,8 @@ class LabelLedger(LedgerReader):
         counts = np.bincount(delta[answered], minlength=256)
         clicks, seconds = int(answer.clicks), float(answer.seconds)
         before = mine != NOT_ANSWERED
-        if 2 * int((before & (given != NOT_ANSWERED)).sum()) > int(before.sum()):  # the same sheet, filled in further
+        on_sheet = before & (request.regions(answer.key) > 0)  # without the answers to other rounds
+        if 2 * int((on_sheet & (given != NOT_ANSWERED)).sum()) > int(on_sheet.sum()):  # the same sheet, filled in further
             clicks = max(0, clicks - sum(row[0] for row in earlier))
             seconds = max(0.0, seconds - sum(row[1] for row in earlier))
         return dict(

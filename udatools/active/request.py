@@ -5,6 +5,7 @@
 the content; it holds no time and no path of a machine, so the same selection gives the same id everywhere.
 """
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -194,8 +195,9 @@ class Request:
             return None
         try:
             header = json.loads(text)
-            lines = (root / 'items.jsonl').read_text(encoding='utf-8').splitlines()
-            items = [RequestItem(**json.loads(line)) for line in lines]
+            # Names may hold characters that str.splitlines takes for ends of lines.
+            lines = (root / 'items.jsonl').read_text(encoding='utf-8').split('\n')
+            items = [RequestItem(**json.loads(line)) for line in lines if line]
             _check_paths(items)
             intact = header['request_id'] == _request_id(header, items)
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -227,8 +229,9 @@ def write_mask(root: Path, key: str, region: np.ndarray) -> str:
 
 
 def withdraw_request(root: Path) -> None:
-    """Mark a package as incomplete before its files are written again."""
+    """Mark a package as incomplete before its files are written again; its overlays show what was asked before."""
     (root / 'request.json').unlink(missing_ok=True)
+    shutil.rmtree(root / 'overlays', ignore_errors=True)
 
 
 def write_request(root: Path, header: Mapping[str, Any], items: Sequence[RequestItem]) -> Request:
