@@ -40,7 +40,7 @@ def show_list() -> None:
     for entry in (read_checkpoints() | read_backbones()).values():
         found = next((folder / entry.file for folder in weights_folders() if (folder / entry.file).is_file()), None)
         where = 'built in' if entry.built_in else str(found or 'not on this machine')
-        rows.append((entry.name, f'{entry.miou:.1f}' if entry.miou is not None else '-', entry.data or 'ImageNet, backbone',
+        rows.append((entry.name, f'{entry.miou:.1f}' if entry.miou is not None else '-', entry.data or '-',
                      f'{entry.bytes / 2**20:.1f} MiB' if entry.bytes else '-', where))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Downloads from servers that drop connections, ignore ranges, send other bytes or nothing."""
+import errno
 import fcntl
 import hashlib
-import http.server
-import re
-import threading
+from pathlib import Path
 
 import pytest
+from broken_server import serve
 
 from udatools.utils import download
 from udatools.utils.download import DownloadError, fetch_file, file_digest
@@ -15,68 +15,12 @@ CONTENT = bytes(range(256)) * 400  # 102,400 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """One file whose trouble its path names: what each part of it does is in `do_GET`."""
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        server, trouble = self.server, self.path.strip('/').split('/')
-        asked = re.match(r'bytes=(\d+)-', self.headers.get('Range') or '')
-        start = int(asked[1]) if asked else 0
-        server.asked.append((self.path, start))
-        body = CONTENT
-        if 'corrupt' in trouble:
-            body = CONTENT[:-1] + b'?'
-        if 'page' in trouble:
-            body = b'<html>sign in</html>'
-        if 'longer' in trouble:
-            body = CONTENT + b'more'
-        if 'gone' in trouble:
-            return self.send_error(404)
-        if 'busy' in trouble and len(server.asked) < 3:
-            return self.send_error(503)
-        if 'ignore' in trouble:
-            start = 0
-        if 'shifted' in trouble and start:
-            start += 1
-        if start >= len(body):
-            return self.send_error(416)
-        rest = body[start:]
-        self.send_response(206 if start else 200)
-        if 'unsized' not in trouble:
-            self.send_header('Content-Length', str(len(rest)))
-        if start and 'silent' not in trouble:
-            self.send_header('Content-Range', f'bytes {start}-{len(body) - 1}/{len(body)}')
-        self.end_headers()
-        if 'drop' in trouble:
-            rest = rest[:30_000]
-        if 'drop-once' in trouble and len(server.asked) == 1:
-            rest = rest[:30_000]
-        if 'stall' in trouble and len(server.asked) == 1:
-            self.wfile.write(rest[:10_000])
-            self.wfile.flush()
-            server.hold.wait(5)
-            return None
-        self.wfile.write(rest)
-        return None
-
-
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv('no_proxy', '127.0.0.1')
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
-    served = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    served.asked, served.hold = [], threading.Event()
-    thread = threading.Thread(target=served.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True)
-    thread.start()
-    served.address = lambda trouble='': f'http://127.0.0.1:{served.server_port}/{trouble}'
-    yield served
-    served.hold.set()
-    served.shutdown()
-    served.server_close()
-    thread.join()
+    with serve(CONTENT) as served:
+        yield served
 
 
 @pytest.fixture
@@ -229,3 +173,27 @@ def test_what_cannot_be_written_is_said(tmp_path):
     (tmp_path / 'sub').write_text('a file')
     with pytest.raises(OSError, match='cannot write .*f.bin: .*not a folder'):
         fetch_file(['http://127.0.0.1:9/f'], tmp_path / 'sub' / 'f.bin', sha256=SHA)
+
+
+def test_a_full_disk_is_said_and_keeps_what_fits(fetch, server, tmp_path, monkeypatch):
+    class Full:
+        """A file with room for 40 kB."""
+
+        def __init__(self, file):
+            self.file, self.name = file, file.name
+
+        def write(self, data):
+            if self.file.tell() >= 40_000:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+            return self.file.write(data[:40_000 - self.file.tell()])
+
+    write = download._write
+    monkeypatch.setattr(download, '_write', lambda file, chunk: write(Full(file), chunk))
+    with pytest.raises(OSError, match='cannot write .*: No space left on device; the disk is full') as caught:
+        fetch('')
+    assert caught.value.errno == errno.ENOSPC
+    part, = left(tmp_path)
+    assert (Path(tmp_path) / 'sub' / part).read_bytes() == CONTENT[:40_000]
+    monkeypatch.setattr(download, '_write', write)
+    server.asked.clear()
+    assert fetch('').read_bytes() == CONTENT and starts(server) == [40_000]

@@ -75,8 +75,8 @@ def _refreshed(entry: dict[str, Any], zoo: Zoo) -> dict[str, Any]:
     model = models.get(entry['config'])
     figure = zoo.figures.get(model['Name']) if model else None
     if model is None or figure is None or entry['seed'] not in figure.values:
-        raise ValueError(f'{CATALOGUE}: {entry["name"]} is of {entry["config"]}, seed {entry["seed"]}; there is no record of such '
-                         'a run. Name config and seed of the run that made it, and keep its record')
+        raise ValueError(f'{CATALOGUE}: {entry["name"]} is of {entry["config"]}, seed {entry["seed"]}; there is no record of '
+                         'such a run. Name config and seed of the run that made it, and keep its record')
     return entry | {'data': model['Test Data'], 'miou': round(figure.values[entry['seed']], 1)}
 
 
