@@ -45,7 +45,8 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['udatools', 'udatools.*']),
     # The label maps are data files; a directory without an __init__.py belongs to the package above it.
-    package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', '**/*.svg', 'py.typed']},
+    package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', '**/*.svg', '**/*.safetensors',
+                               'py.typed']},
     zip_safe=False,
     # The onedl packages keep the import names mmengine, mmcv and mmseg. With the upstream packages already installed,
     # use `pip install --no-deps udatools`: the two must never be installed side by side (udatools/compat.py says so).
@@ -58,6 +59,8 @@ setup(
         'onedl-mmsegmentation>=1.4',
         'opencv-python>=4.8',
         'pillow>=10',
+        'pyyaml>=6',
+        'safetensors>=0.4.3',
     ],
     extras_require={**EXTRAS, 'all': sorted({item for items in EXTRAS.values() for item in items})},
     classifiers=[

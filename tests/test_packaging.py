@@ -308,8 +308,9 @@ def test_wheel_holds_the_package_its_data_and_no_tests(repo_root, tmp_path):
     expected = {
         path.relative_to(source).as_posix()
         for path in (source / 'udatools').rglob('*')
-        if path.suffix in {'.py', '.json', '.css'}
+        if path.suffix in {'.py', '.json', '.css', '.safetensors'}
     }
+    assert any(name.startswith('udatools/zoo/checkpoints/') for name in expected)
     assert len([name for name in expected if name.endswith('.json')]) >= 3
     assert expected - names == set()
     assert [name for name in names if not name.startswith(('udatools/', 'udatools-'))] == []

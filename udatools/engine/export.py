@@ -42,12 +42,23 @@ def export_plain(cfg: Config, checkpoint: Path, folder: Path) -> dict[str, str]:
     torch.save({'meta': {'dataset_meta': content['meta'].get('dataset_meta')}, 'state_dict': state}, buffer)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes_atomic(folder / 'model.pth', buffer.getvalue())
+    write_text_atomic(folder / 'config.py', exported_config(cfg, model, plain=plain).pretty_text)
+    return {key: str(Path(folder.name) / name) for key, name in (('checkpoint', 'model.pth'), ('config', 'config.py'))}
+
+
+def exported_config(cfg: Config, model: dict, *, plain: bool) -> StageConfig:
+    """The config of an exported model.
+
+    Args:
+        cfg (Config): of the training; what it says about testing is kept.
+        model (dict): config of the exported model.
+        plain (bool): whether stock mmseg alone can build it.
+    """
     keep = ('test_dataloader', 'test_cfg', 'test_evaluator', 'test_pipeline')
     exported = {'default_scope': 'mmseg', 'model': model} | {key: cfg[key] for key in keep if key in cfg}
     if not plain:
         exported['custom_imports'] = dict(imports=['udatools'])
-    write_text_atomic(folder / 'config.py', StageConfig(exported).pretty_text)
-    return {key: str(Path(folder.name) / name) for key, name in (('checkpoint', 'model.pth'), ('config', 'config.py'))}
+    return StageConfig(exported)
 
 
 def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
