@@ -49,7 +49,7 @@ class RoundResult:
 
 
 def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selector, annotator: Annotator, *,
-              ledger_path: str | Path, request_dir: str | Path, label_dir: str | Path,
+              ledger_path: str | Path, request_dir: str | Path, label_dir: str | Path, tag_file: str | Path | None = None,
               policy: str = 'first') -> RoundResult:
     """Select, ask, record, export. Collective: every rank calls it with the same arguments.
 
@@ -63,6 +63,7 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
         ledger_path (str | Path): the ledger.
         request_dir (str | Path): package of this round.
         label_dir (str | Path): label PNGs of all rounds.
+        tag_file (str | Path | None): JSON file of the classes of images, where images were asked about as a whole; None: none.
         policy (str): what holds where people differ, of :data:`udatools.active.ledger_merge.POLICIES`.
 
     Returns:
@@ -105,6 +106,8 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
             for start in range(0, len(target.keys) if state.pending is None else 0, BATCH):
                 ledger.export_labels(label_dir, target.keys[start:start + BATCH], before_round=plan.round + 1)
                 yield
+            if tag_file is not None and state.pending is None:
+                ledger.export_tags(tag_file, target.keys, before_round=plan.round + 1)
             ledger.checkpoint()
             return state, ledger.spent()
 
