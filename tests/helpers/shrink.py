@@ -69,10 +69,12 @@ def _shrink_network(cfg, work_dir):
         channels = (WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH)
     else:
         backbone.update(base_channels=WIDTH, weights='scratch')
-        channels = (8 * WIDTH, 16 * WIDTH)
+        channels = (4 * WIDTH, 8 * WIDTH, 64 * WIDTH) if backbone.type == 'FCNVGG16' else (8 * WIDTH, 16 * WIDTH)
     for head in (cfg.segmentor.decode_head, cfg.segmentor.get('auxiliary_head')):
         if head and head.type == 'DAFormerHead':
             head.update(in_channels=channels, embed_dims=WIDTH, channels=WIDTH)
+        elif head and head.type == 'FCN8sHead':
+            head.in_channels = channels
         elif head:
             head.in_channels = channels[head.in_index]
     cfg.discriminator.channels = (4, )

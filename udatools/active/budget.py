@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 from .costs import CostModel
+from .image_questions import CLASS_POINTS, IMAGE_KINDS
 
 UNITS = ('pixels', 'points', 'regions', 'clicks', 'seconds')
 #: Whole steps that a unit is counted in while a budget is cut; seconds are counted in milliseconds.
@@ -33,12 +34,13 @@ class Limits:
 class Budget:
     """A limit on what is asked.
 
-    A selection plans with one click a point, region or connected component; what a person really needs is counted when
-    it is answered.
+    A selection plans with one click a point, region or connected component, and with all classes for a question about an image;
+    what a person really needs is counted when it is answered.
 
     Attributes:
-        unit (str): ``'pixels'``, ``'points'``, ``'regions'`` (points, regions or connected components), ``'clicks'``
-            or ``'seconds'`` (estimated with ``costs``); void answers count like any other.
+        unit (str): ``'pixels'``, ``'points'``, ``'regions'`` (points, regions, connected components, or images where
+            questions are about images), ``'clicks'`` or ``'seconds'`` (estimated with ``costs``); void answers count like
+            any other.
         portion (float | None): limit as a share of all native pixels of the target training set, in (0, 1].
         amount (int | None): limit as a number, >= 0; give exactly one of the two.
         scope (str): ``'total'``, the limit of all rounds together, or ``'round'``, of every single round.
@@ -96,7 +98,10 @@ class Budget:
 
     def check_kind(self, kind: str) -> None:
         """Raise ValueError if requests of this kind are not counted in the unit of the budget."""
-        if self.unit == 'points' and kind != 'points':
+        if self.unit == 'pixels' and kind in IMAGE_KINDS:
+            raise ValueError(f'the budget is in pixels, the selector asks whole images ({kind}), which are not answered by '
+                             'pixels that it chose; give a budget in clicks, seconds or regions (images)')
+        if self.unit == 'points' and kind not in ('points', CLASS_POINTS):
             raise ValueError(f"the budget is in points, the selector asks for {kind}; choose a selector of "
                              "kind='points', or a budget in pixels, regions, clicks or seconds")
 

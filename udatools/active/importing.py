@@ -16,7 +16,7 @@ import numpy as np
 from udatools.utils.atomic import write_json_atomic
 from udatools.visualization.tables import text_table
 
-from .codecs import CODECS, detect
+from .codecs import CODECS, check_kind, detect
 from .ledger import KNOWN, OVER_BUDGET, RECORDED, LabelLedger, LedgerError, Outcome
 from .ledger_merge import overlay
 from .package_files import Package
@@ -138,6 +138,7 @@ def _read(path: Path, request: Request, format: str, who: str | None,
     try:
         codec = detect(path) if format == 'auto' else CODECS[format]
         file.format = codec.name
+        check_kind(codec, request)
         submission = codec.read(path, request)
     except (ValueError, OSError) as error:
         file.refused = str(error)
@@ -155,7 +156,7 @@ def _read(path: Path, request: Request, format: str, who: str | None,
         wrong = _misfit(answer, request)
         if wrong is not None:
             file.problems.append(Problem(answer.key, wrong))
-        elif (answer.answer != NOT_ANSWERED).any():
+        elif not answer.is_empty:
             found.append((str(path), replace(answer, annotator=person_name(who or answer.annotator))))
     file.answers = len(found)
     return found, [replace(undone, annotator=person_name(who or undone.annotator)) for undone in submission.taken_back]
@@ -206,8 +207,14 @@ def _one_each(read: Iterable[tuple[str, Answer]], problems: list[Problem]) -> li
             found[name] = answer
             continue
         first = found[name]
-        if (first.clicks, first.seconds) == (answer.clicks, answer.seconds) and np.array_equal(first.answer, answer.answer):
+        if ((first.clicks, first.seconds, first.tags) == (answer.clicks, answer.seconds, answer.tags)
+                and np.array_equal(first.answer, answer.answer)):
             problems.append(Problem(f'{source}: {answer.key}', f'the same answer of {answer.annotator} twice; taken once'))
+            continue
+        if first.tags is not None and first.tags != answer.tags:
+            problems.append(Problem(f'{source}: {answer.key}', 'the tags are others than in an earlier file of '
+                                    f'{answer.annotator}; they were left out of both'))
+            found[name] = replace(first, tags=None)
             continue
         differ = (first.answer != NOT_ANSWERED) & (answer.answer != NOT_ANSWERED) & (first.answer != answer.answer)
         if differ.any():
@@ -217,7 +224,7 @@ def _one_each(read: Iterable[tuple[str, Answer]], problems: list[Problem]) -> li
         merged = np.where(contradicted[name], np.uint8(NOT_ANSWERED), overlay(first.answer, answer.answer))
         found[name] = replace(first, answer=merged, clicks=first.clicks + answer.clicks,
                               seconds=first.seconds + answer.seconds)
-    return [answer for answer in found.values() if (answer.answer != NOT_ANSWERED).any()]
+    return [answer for answer in found.values() if not answer.is_empty]
 
 
 def _write_report(folder: Path, report: ImportReport) -> Path:

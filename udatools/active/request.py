@@ -40,9 +40,9 @@ class RequestItem:
         sha1 (str): of the image file, ``''`` if it could not be read.
         height (int): native height.
         width (int): native width.
-        candidates (int): pixels that the selector offered.
-        asked (int): pixels asked.
-        components (int): regions asked: connected ones, or those of the selector.
+        candidates (int): pixels that the selector offered; 1 where the question is about the image.
+        asked (int): pixels asked; of a question about the image, the classes that are looked for.
+        components (int): regions asked: connected ones, or those of the selector; 1 where the question is about the image.
         mask (str | None): mask file relative to the package, None if nothing is asked.
         mask_sha256 (str): of the mask's uint16 pixels, ``''`` if nothing is asked.
     """
@@ -72,6 +72,8 @@ class Answer:
         components (int): regions answered.
         seconds (float): time it took, or an estimate of it.
         answered_at (str): when the last of it was given, ISO 8601 in UTC; ``''`` where that is not known.
+        tags (tuple[int, ...] | None): classes that are in the image, where that was asked; the map is empty then. None: not
+            answered, or not asked.
     """
     key: str
     answer: np.ndarray
@@ -82,6 +84,12 @@ class Answer:
     components: int = 0
     seconds: float = 0.0
     answered_at: str = ''
+    tags: tuple[int, ...] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is answered in it."""
+        return self.tags is None and not (self.answer != NOT_ANSWERED).any()
 
 
 def class_table(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
@@ -147,7 +155,7 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """``'segments'``, ``'points'`` or ``'regions'`` (one label a region)."""
+        """``'segments'``, ``'points'``, ``'regions'`` (one label a region); of whole images ``'tags'``, ``'class_points'``."""
         return str(self.header['kind'])
 
     @property
@@ -162,11 +170,11 @@ class Request:
         return key in self._by_key
 
     def asked_keys(self) -> list[str]:
-        """Images with at least one asked pixel, in the order of the package."""
+        """Images with something asked, in the order of the package."""
         return [item.key for item in self.items if item.asked]
 
     def regions(self, key: str) -> np.ndarray:
-        """Region ids of an image: uint16, (H, W), 0 = not asked.
+        """Region ids of an image: uint16, (H, W), 0 = not asked; of tags 0 everywhere, no pixel answers them.
 
         Raises:
             ValueError: if the mask file is missing or is not the one the request was written with.

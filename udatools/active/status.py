@@ -117,7 +117,7 @@ def _open(rounds: Sequence[Mapping[str, Any]], spent: Mapping[str, Any]) -> dict
     if any('unit' not in row for row in waiting):
         return dict.fromkeys(SPENT_COLUMNS)
     units = sum(row['asked'] - row['answered'] for row in waiting)
-    pixels = sum(row['asked_pixels'] - row['spent']['pixels'] for row in waiting)
+    pixels = sum(row['asked_pixels'] - row['spent']['pixels'] for row in waiting if row['unit'] != 'images')
     pace = spent['seconds'] / spent['components'] if spent['components'] else None
     return dict(pixels=pixels, points=sum(row['asked'] - row['answered'] for row in waiting if row['kind'] == 'points'),
                 clicks=units, components=units, seconds=None if pace is None else round(units * pace, 1), void=None)

@@ -44,7 +44,7 @@ class Submission:
     Attributes:
         request_id (str | None): the request that the file says it answers; None if the format cannot carry it. If it
             is another than the one it was read for, there are no answers.
-        answers (list[Answer]): at most one an image and person, with at least one answered pixel each; possibly
+        answers (list[Answer]): at most one an image and person, with at least one answered pixel, or tags; possibly
             partial. Only asked pixels are answered. ``annotator`` is ``''`` where the file does not say who answered.
         problems (list[Problem]): what was left out, and why.
         taken_back (list[TakenBack]): of formats that keep what was undone; an earlier import may have stored it.

@@ -80,7 +80,8 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
     segmentor['decode_head'], state = _single_head(segmentor['decode_head'], state)
     head = segmentor['decode_head']
     # The stock module gives a branch of dilation 1 a 1x1 kernel, so such a head stays ours.
-    stock_head = head['type'] != 'DAFormerHead' and (head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ()))
+    ours = ('DAFormerHead', 'FCN8sHead')
+    stock_head = head['type'] not in ours and (head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ()))
     if head['type'] == 'DeepLabV2Head' and stock_head:
         segmentor['decode_head'], convert = _plain_head(head)
         state = convert(state)
@@ -93,7 +94,7 @@ def _plain_backbone(backbone: dict) -> tuple[dict, bool]:
         backbone.pop('weights')
         return dict(backbone, type='MixVisionTransformer'), True
     if backbone['type'] != 'UDAResNet':
-        ours = backbone['type'] == 'DilatedVGG16'
+        ours = backbone['type'] in ('DilatedVGG16', 'FCNVGG16')
         return (dict(backbone, weights='scratch') if ours else backbone), not ours
     if backbone.get('caffe_pooling'):
         return dict(backbone, weights='scratch'), False

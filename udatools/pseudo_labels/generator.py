@@ -17,7 +17,7 @@ from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor
 
-from udatools.ops.histograms import SparseHistogram, WinningPrediction, merge_histograms, winning_prediction
+from udatools.ops.histograms import SparseHistogram, WinningPrediction, merge_histograms
 
 from .policies import PseudoLabel, PseudoLabelPolicy
 from .spool import Spool
@@ -90,7 +90,7 @@ def _steps(predictor: Predictor, policy: PseudoLabelPolicy, count: int, num_clas
             try:
                 compact = predictor.infer(start + rank)
                 prob = _prediction(predictor, compact, num_classes)
-                winner = winning_prediction(prob)
+                winner = policy.winner(prob)
                 local = _Local(prob, winner, policy.statistics(winner, num_classes))
                 if spool is not None:
                     spool.write(compact)
@@ -111,6 +111,7 @@ class _Writer:
         self.policy, self.store = policy, store
         self.kept: np.ndarray = np.zeros(num_classes, np.int64)
         self.predicted: np.ndarray = np.zeros(num_classes, np.int64)
+        self.confidence: dict[str, float] = {}
         self.error: Exception | None = None
 
     @contextmanager
@@ -127,22 +128,24 @@ class _Writer:
         """One image."""
         num_classes = len(self.kept)
         self.store.write(key, pseudo_label.label, pseudo_label.confidence)
+        self.confidence[key] = float(winner.confidence.mean(dtype=np.float64))
         self.predicted += np.bincount(winner.label.ravel(), minlength=num_classes)
         self.kept += np.bincount(pseudo_label.label.ravel(), minlength=256)[:num_classes]
 
-    def coverage(self, images: int, names: Sequence[str]) -> dict[str, Any]:
-        """Sums over all ranks; collective."""
-        counts = _exchange((self.kept, self.predicted), self.error)
+    def summary(self, keys: Sequence[str], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, float]]:
+        """Sums over all ranks, and the mean confidence of every image; collective."""
+        counts = _exchange((self.kept, self.predicted, self.confidence), self.error)
         kept, predicted = (np.sum([c[part] for c in counts], axis=0) for part in (0, 1))
+        of_images = {key: value for c in counts for key, value in c[2].items()}
         return dict(
-            images=images,
+            images=len(keys),
             pixels=int(predicted.sum()),
             kept_pixels=int(kept.sum()),
             kept_share=float(kept.sum() / max(1, predicted.sum())),
             classes={
                 name: dict(predicted=int(p), kept=int(k), kept_share=float(k / p) if p else 0.0)
                 for name, p, k in zip(names, predicted, kept)
-            })
+            }), {key: of_images[key] for key in keys}
 
 
 def generate_pseudo_labels(predictor: Predictor,
@@ -210,11 +213,11 @@ def generate_pseudo_labels(predictor: Predictor,
         theta = _label_clips(predictor, keys, clips, policy, writer, num_classes, trace)
     else:
         theta = _label_stream(predictor, keys, policy, writer, num_classes, trace)
-    coverage = writer.coverage(len(keys), names)
+    coverage, of_images = writer.summary(keys, names)
     if get_rank() == 0:
         thresholds = dict(policy=policy.settings(), final=dict(zip(names, theta.tolist())))
         thresholds['clips' if policy.instance == 'clip' else 'images'] = trace
-        store.finish(input_hash, thresholds, coverage)
+        store.finish(input_hash, thresholds, coverage, of_images)
         print_log(f'pseudo-labels: {coverage["kept_share"]:.1%} of {coverage["pixels"]} pixels kept, in '
                   f'{store.out_dir}', logger='current')
     barrier()
@@ -278,7 +281,7 @@ def clip_statistics(predictor: Predictor, frames: Iterable[int], policy: PseudoL
     """The histogram of all frames of a clip, one probability map in memory at a time; their winners go into the spool."""
     total = merge_histograms([])
     for index in frames:
-        winner = winning_prediction(_prediction(predictor, predictor.infer(index), num_classes))
+        winner = policy.winner(_prediction(predictor, predictor.infer(index), num_classes))
         if spool is not None:
             spool.write(winner)
         total = merge_histograms([total, policy.statistics(winner, num_classes)])
@@ -304,6 +307,6 @@ def _label_whole_set(predictor: Predictor, keys: Sequence[str], policy: PseudoLa
             spool.rewind()
             for index in range(get_rank(), len(keys), get_world_size()):
                 prob = predictor.expand(spool.read())
-                winner = winning_prediction(prob)
+                winner = policy.winner(prob)
                 writer.write(keys[index], winner, policy.label(prob, winner, theta))
     return theta

@@ -20,7 +20,7 @@ class PseudoLabelStore:
 
     Args:
         out_dir (str | Path): folder; ``labels/<key>.png``, ``confidence/<key>.png``, ``thresholds.json``,
-            ``coverage.json``, ``done.json`` are made in it.
+            ``coverage.json``, ``image_confidence.json``, ``done.json`` are made in it.
     """
 
     def __init__(self, out_dir: str | Path) -> None:
@@ -61,10 +61,12 @@ class PseudoLabelStore:
         write_png_atomic(self.confidence_dir / f'{key}.png',
                          np.rint(confidence.astype(np.float32) * 255.0).astype(np.uint8))
 
-    def finish(self, input_hash: str, thresholds: dict[str, Any], coverage: dict[str, Any]) -> None:
+    def finish(self, input_hash: str, thresholds: dict[str, Any], coverage: dict[str, Any],
+               image_confidence: dict[str, float]) -> None:
         """Write the summaries, then ``done.json``."""
         write_json_atomic(self.out_dir / 'thresholds.json', thresholds)
         write_json_atomic(self.out_dir / 'coverage.json', coverage)
+        write_json_atomic(self.out_dir / 'image_confidence.json', image_confidence)
         write_json_atomic(self._done, dict(schema_version=1, input_hash=input_hash))
 
     def read_label(self, key: str) -> np.ndarray:

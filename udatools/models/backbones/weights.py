@@ -120,7 +120,8 @@ def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
     """Loads classification weights into a backbone in place; its classifier's keys are left out.
 
     Args:
-        backbone (nn.Module): with the parameter names of torchvision, or of mmseg for its files.
+        backbone (nn.Module): with the parameter names of torchvision, or of mmseg for its files, or a ``convert_weights`` that
+            gives them its own.
         weights (str): see ``resolve_weights``; ``'scratch'`` leaves the backbone as it is and says so.
 
     Raises:
@@ -138,6 +139,7 @@ def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
                                       f'({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ""}). '
                                       f'{_remedy(path.name)}') from error
     state = {key.removeprefix('backbone.'): value for key, value in state.items()}
+    state = getattr(backbone, 'convert_weights', dict)(state)
     own = backbone.state_dict()
     missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')
                and not key.startswith(getattr(backbone, 'new_layers', ('\0',)))]

@@ -7,13 +7,16 @@ from .feature_distance import FeatureDistance
 from .masked_consistency import MaskedConsistency
 from .patch_alignment import PatchAlignment
 from .prediction_regularizer import PredictionRegularizer
+from .scale_invariance import ScaleInvariantPatches
 from .segmentation import SegmentationCE
 from .self_produced_guidance import SelfProducedGuidance
 from .soft_pseudo_label import SoftPseudoLabelCE
 from .temporal_propagation import CrossFramePseudoLabel, IntraDomainConsistency
 from .tube_matching import TubeMatching
+from .weak_labels import CategoryAlignment, WeakLabelClassification
 from .weight_cosine import ClassifierWeightCosine
 
-__all__ = ['AdversarialAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'CrossFramePseudoLabel', 'FeatureDistance',
-           'IntraDomainConsistency', 'MaskedConsistency', 'Objective', 'PatchAlignment', 'PredictionRegularizer',
-           'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE', 'TubeMatching']
+__all__ = ['AdversarialAlignment', 'CategoryAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine',
+           'CrossFramePseudoLabel', 'FeatureDistance', 'IntraDomainConsistency', 'MaskedConsistency', 'Objective',
+           'PatchAlignment', 'PredictionRegularizer', 'ScaleInvariantPatches', 'SegmentationCE', 'SelfProducedGuidance',
+           'SoftPseudoLabelCE', 'TubeMatching', 'WeakLabelClassification']

@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from udatools.registry import MODELS, OBJECTIVES
 
-from .batch import DomainBatch, UDABatch, clip_fields
+from .batch import DomainBatch, UDABatch, sample_fields
 from .teacher import Teacher
 
 
@@ -122,7 +122,7 @@ class UDASegmentor(BaseModel):
     def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
         """Named losses of all objectives on one batch."""
         domains = self._forward_domains(inputs, {name: _stack_labels(data_samples[name]) for name in inputs})
-        batch = UDABatch(**{name: replace(domain, **clip_fields(data_samples[name])) for name, domain in domains.items()})
+        batch = UDABatch(**{name: replace(domain, **sample_fields(data_samples[name])) for name, domain in domains.items()})
         if self.teacher is not None and batch.target is not None:
             batch.target.teacher_prob = self.teacher.predict_prob(batch.target.inputs)
         losses: dict[str, Tensor] = {}

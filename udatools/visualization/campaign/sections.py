@@ -22,7 +22,7 @@ __all__ = ['anchor', 'campaign_parts', 'comparison_parts', 'headline']
 
 WIDE, NARROW = 980, 350
 UNITS = {'seconds': 'hours of labelling', 'clicks': 'clicks', 'pixels': 'answered pixels'}
-NOUNS = {'segments': 'segments', 'points': 'points', 'regions': 'regions'}
+NOUNS = {'segments': 'segments', 'points': 'points', 'regions': 'regions', 'tags': 'images', 'class_points': 'images'}
 
 
 def anchor(campaign: Campaign) -> str:
