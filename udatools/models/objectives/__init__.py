@@ -2,6 +2,7 @@
 """Objectives: what turns the outputs of a forward pass into named losses."""
 from .adversarial import AdversarialAlignment
 from .base import Objective
+from .conditional_prior import ConditionalPrior
 from .discrepancy import ClassifierDiscrepancy
 from .feature_distance import FeatureDistance
 from .masked_consistency import MaskedConsistency
@@ -10,10 +11,12 @@ from .prediction_regularizer import PredictionRegularizer
 from .segmentation import SegmentationCE
 from .self_produced_guidance import SelfProducedGuidance
 from .soft_pseudo_label import SoftPseudoLabelCE
+from .stuff_thing_matching import StuffThingMatching
 from .temporal_propagation import CrossFramePseudoLabel, IntraDomainConsistency
 from .tube_matching import TubeMatching
 from .weight_cosine import ClassifierWeightCosine
 
-__all__ = ['AdversarialAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'CrossFramePseudoLabel', 'FeatureDistance',
-           'IntraDomainConsistency', 'MaskedConsistency', 'Objective', 'PatchAlignment', 'PredictionRegularizer',
-           'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE', 'TubeMatching']
+__all__ = ['AdversarialAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'ConditionalPrior', 'CrossFramePseudoLabel',
+           'FeatureDistance', 'IntraDomainConsistency', 'MaskedConsistency', 'Objective', 'PatchAlignment',
+           'PredictionRegularizer', 'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE', 'StuffThingMatching',
+           'TubeMatching']
