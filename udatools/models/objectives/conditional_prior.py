@@ -89,7 +89,7 @@ class ConditionalPrior(Objective):
     """
 
     def __init__(self, num_classes: int, *, weight: float, stride: int = 4, channels: Sequence[int] = (32, 64, 128),
-                 bottleneck: int = 8, head: str = 'main') -> None:
+                 bottleneck: int = 16, head: str = 'main') -> None:
         super().__init__()
         if weight < 0 or stride < 1 or not channels:
             raise ValueError(f'weight={weight}, stride={stride}, channels={list(channels)}; expected a weight >= 0, a stride '
