@@ -44,6 +44,9 @@ def shrink(path, *, data, work_dir, iterations=2, items=3, seed=0):
             cfg.vst.aggregation.offsets = (-1, 1)
     if 'viper_conditions' in cfg:
         cfg.viper_conditions = None  # the list of day sequences is not part of the data
+    if cfg.get('translated_source'):  # the originals again
+        images = str(data[cfg.source_train.type] / {'GTA5Domain': 'images', 'SYNTHIADomain': 'RGB'}[cfg.source_train.type])
+        cfg.translated_source = [images] * len(cfg.translated_source) if isinstance(cfg.translated_source, list) else images
     _shrink_data(cfg._cfg_dict, data, items)
     cfg.train_dataloader.batch_size = 2
     cfg.train_dataloader.num_workers = 0
