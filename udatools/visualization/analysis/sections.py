@@ -138,7 +138,7 @@ def losses(methods: Sequence[Method]) -> str:
         body += (f'<details><summary>{len(charts) - OPEN_CHARTS} more</summary><div class="pair">'
                  f'{"".join(charts[OPEN_CHARTS:])}</div></details>')
     note = 'What the objectives have logged, named objective.value; weights are included. '
-    note += 'Dotted lines end a stage; stages that were taken over from another run have no log.'
+    note += 'Stages that were taken over from another run have no log.' + (' Dotted lines end a stage.' if marks else '')
     return section('Losses', body, note + _seed_note(methods, ' Means over the seeds.'))
 
 
