@@ -6,8 +6,8 @@ source images and their nearest target images, DIR/target_to_source.png the othe
 with one number: the share of the other domain among the k nearest neighbours of an image in both domains together, against
 chance. 0 is a network that keeps the domains apart, 1 one that does not tell them apart.
 
-Source and target are the training images of the run's config; no label of the target is opened. Where the domains are far apart, a
-few images of the other one are the nearest to everything; --centre takes the mean of its domain away from every descriptor, so
+Source and target are the training images of the run's config; no label of the target is opened. Where the domains are far apart,
+a few images of the other one are the nearest to everything; --centre takes the mean of its domain away from every descriptor, so
 that the pictures are about content. The number is of the descriptors as they are.
 """
 import argparse

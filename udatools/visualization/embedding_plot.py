@@ -72,8 +72,8 @@ def write_embedding_plot(path: Path, panels: Sequence[EmbeddingPanel], classes: 
         for domain, (_, mark) in enumerate(DOMAINS):
             chosen = order[panel.domain[order] == domain]
             paint = [colours[int(i)] for i in panel.label[chosen]] if panel.label is not None else _DOMAIN_COLOURS[domain]
-            axes.scatter(panel.points[chosen, 0], panel.points[chosen, 1], c=paint, marker=mark, s=30 if domain else 20, alpha=0.85,
-                         linewidths=0.5 if domain else 0.25, edgecolors='#1c1c1a' if domain else 'white')
+            axes.scatter(panel.points[chosen, 0], panel.points[chosen, 1], c=paint, marker=mark, s=30 if domain else 20,
+                         alpha=0.85, linewidths=0.5 if domain else 0.25, edgecolors='#1c1c1a' if domain else 'white')
     handles = []
     for domain, (name, mark) in enumerate(DOMAINS):
         face = '#bdbcb5' if by_class else _DOMAIN_COLOURS[domain]
