@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from udatools.visualization.browse import text
+from udatools.visualization.charts import short
 from udatools.visualization.panels import hstack, resize_image, vstack
 
 __all__ = ['retrieval_grid']
@@ -40,7 +41,8 @@ def retrieval_grid(queries: Sequence[str], neighbours: Sequence[Sequence[tuple[s
     for key, found in zip(queries, neighbours):
         image = query_image(key)
         size = (max(1, round(image.shape[0] * width / image.shape[1])), width)
-        cells = [text(_framed(resize_image(image, size)), f'{names[0]} {key.rpartition("/")[2]}')]
+        title = short(f'{names[0]} {key.rpartition("/")[2]}', width // 7).replace('…', '..')  # OpenCV writes ASCII
+        cells = [text(_framed(resize_image(image, size)), title)]
         cells += [text(fit(neighbour_image(other), size), f'{names[1]} {rank}: {similarity:.3f}')
                   for rank, (other, similarity) in enumerate(found, 1)]
         rows.append(hstack([cells[0], np.full((cells[0].shape[0], 4, 3), 255, np.uint8), *cells[1:]], gap_px=4))
