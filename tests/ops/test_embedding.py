@@ -45,10 +45,12 @@ def test_principal_components_by_singular_values():
 
 
 def test_sign_of_a_direction():
-    line = torch.tensor([[0.0, 0.0], [-1.0, -3.0], [1.0, 3.0]])
-    for features in (line, line.flip(0)):
-        points = principal_components(features, 1).points[:, 0]
-        assert torch.allclose(points, features.sum(1) / 4 * 10**0.5, atol=1e-5)  # along (1, 3), not (-1, -3)
+    for seed in range(8):
+        features = torch.randn(30, 4, generator=torch.Generator().manual_seed(seed))
+        points = principal_components(features, 2).points
+        directions = (features - features.mean(0)).T @ points / (points**2).sum(0)  # (4, 2), of the projection itself
+        assert torch.allclose(directions.norm(dim=0), torch.ones(2), atol=1e-4)
+        assert bool((directions.gather(0, directions.abs().argmax(0)[None]) > 0).all())
 
 
 def test_errors(monkeypatch):
