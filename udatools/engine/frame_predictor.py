@@ -79,6 +79,28 @@ class FramePredictor:
                              'set that it was trained with')
         return found
 
+    @torch.no_grad()
+    def features(self, image: np.ndarray, level: int = -1) -> Tensor:
+        """What the backbone (and neck, where there is one) makes of an image.
+
+        Args:
+            image (np.ndarray): uint8, (H, W, 3), BGR.
+            level (int): which of its outputs; by default the last.
+
+        Returns:
+            Tensor: float32, (D, h, w), on the model's device.
+
+        Raises:
+            ValueError: if the network has no such output.
+        """
+        packed = self.pipeline(dict(img=image))
+        data = self.model.data_preprocessor({key: [packed[key]] for key in ('inputs', 'data_samples')}, False)
+        found = getattr(self.model, 'segmentor', self.model).extract_feat(data['inputs'])
+        if not -len(found) <= level < len(found):
+            raise ValueError(f'the network has {len(found)} outputs of features, there is no level {level}; expected '
+                             f'{-len(found)} to {len(found) - 1}')
+        return found[level][0].float()
+
     def predict(self, images: Sequence[np.ndarray]) -> list[WinningPrediction]:
         """Class and probability of every pixel; ``images`` as of :meth:`logits`."""
         return [winning_prediction(logits.float().softmax(0))._replace(label=train_ids(logits)) for logits in self.logits(images)]
