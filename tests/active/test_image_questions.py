@@ -245,6 +245,17 @@ def test_tags_of_several_people_and_corrections(asked):
         assert ledger.tags(KEYS[0]) == {0, 2}  # anna 0, bob 1 2, carl 0 2
 
 
+def test_of_several_rounds_the_latest_holds(asked):
+    package = asked(TAGS)
+    again = Request(package.request.root, dict(package.request.header, round=2, request_id='2' * 64), package.request.items)
+    with LabelLedger(package.ledger_path) as ledger:
+        ledger.record(package.request, [tag_answer(KEYS[0], (0, 1)), tag_answer(KEYS[1], (1, ))])
+        ledger.add_request(again)
+        ledger.record(again, [tag_answer(KEYS[0], (2, ), 'bob')])
+        assert (ledger.tags(KEYS[0]), ledger.tags(KEYS[1])) == ({2}, {1})
+        assert ledger.tags(KEYS[0], before_round=2) == ledger.tags(KEYS[0], round=1) == {0, 1}
+
+
 def test_what_answers_no_question_is_refused(asked, make_answer):
     package = asked(TAGS)
     with LabelLedger(package.ledger_path) as ledger:
