@@ -2,6 +2,7 @@
 """Objectives: what turns the outputs of a forward pass into named losses."""
 from .adversarial import AdversarialAlignment
 from .base import Objective
+from .bootstrapped import BootstrappedCE
 from .discrepancy import ClassifierDiscrepancy
 from .feature_distance import FeatureDistance
 from .masked_consistency import MaskedConsistency
@@ -14,6 +15,6 @@ from .temporal_propagation import CrossFramePseudoLabel, IntraDomainConsistency
 from .tube_matching import TubeMatching
 from .weight_cosine import ClassifierWeightCosine
 
-__all__ = ['AdversarialAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'CrossFramePseudoLabel', 'FeatureDistance',
-           'IntraDomainConsistency', 'MaskedConsistency', 'Objective', 'PatchAlignment', 'PredictionRegularizer',
-           'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE', 'TubeMatching']
+__all__ = ['AdversarialAlignment', 'BootstrappedCE', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'CrossFramePseudoLabel',
+           'FeatureDistance', 'IntraDomainConsistency', 'MaskedConsistency', 'Objective', 'PatchAlignment',
+           'PredictionRegularizer', 'SegmentationCE', 'SelfProducedGuidance', 'SoftPseudoLabelCE', 'TubeMatching']
