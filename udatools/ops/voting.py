@@ -12,23 +12,21 @@ from torch import Tensor
 _UNITS = 1 << 16
 
 
-def window_sum(values: Tensor, window: int) -> Tensor:
-    """Sum over a square window around each pixel, cut off at the borders.
+def window_sum(values: Tensor, window: int, y: Tensor, x: Tensor) -> Tensor:
+    """Sums over a square window around some pixels, cut off at the borders.
 
     Args:
         values (Tensor): int64, (H, W).
         window (int): side in pixels, odd.
+        y, x (Tensor): int64, (N,), rows and columns of the pixels.
 
     Returns:
-        Tensor: int64, (H, W), exact as long as the sum of all values fits.
+        Tensor: int64, (N,), exact as long as the sum of all values fits.
     """
-    integral = F.pad(values.cumsum(0).cumsum(1), (1, 0, 1, 0))
-    for dim, length in enumerate(values.shape):
-        position = torch.arange(length, device=values.device)
-        after = (position + window // 2 + 1).clamp(max=length)
-        before = (position - window // 2).clamp(min=0)
-        integral = integral.index_select(dim, after) - integral.index_select(dim, before)
-    return integral
+    integral = F.pad(values.cumsum(1).cumsum(0), (1, 0, 1, 0))
+    (top, bottom), (left, right) = (((at - window // 2).clamp(min=0), (at + window // 2 + 1).clamp(max=length))
+                                    for at, length in zip((y, x), values.shape))
+    return integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
 
 
 def densify_by_voting(classes: Tensor, ratios: Tensor, *, window: int, weight: float = 0.7, iterations: int = 3,
@@ -64,20 +62,23 @@ def densify_by_voting(classes: Tensor, ratios: Tensor, *, window: int, weight: f
     if window < 1 or window % 2 == 0 or not 0 <= weight <= 1 or iterations < 0:
         raise ValueError(f'window={window}, weight={weight}, iterations={iterations}; expected an odd window, a weight in [0, 1] '
                          'and iterations >= 0')
-    own = ratios.double() * _UNITS
-    labelled = ratios[0] >= 1
-    label = torch.where(labelled, classes[0], ignore_index)
-    value = torch.where(labelled, own[0].round(), 0.0).long()
+    y, x = (ratios[0] < 1).nonzero(as_tuple=True)
+    rivals, own = classes[:, y, x], ratios[:, y, x].double() * _UNITS
+    label = torch.where(ratios[0] >= 1, classes[0], ignore_index)
+    value = torch.where(label != ignore_index, ratios[0].double() * _UNITS, 0.0).round().long()
+    votes, undecided = weight * own, torch.ones_like(y, dtype=torch.bool)
+    changed = label[label != ignore_index]
     for _ in range(iterations):
-        votes = weight * own
-        for class_id in classes[:, label == ignore_index].unique().tolist():
+        for class_id in changed.unique().tolist():  # what the others have to say is known
+            place, pixel = (rivals == class_id).nonzero(as_tuple=True)
             voters = label == class_id
-            count = window_sum(voters.long(), window)
-            mean = window_sum(torch.where(voters, value, 0), window).double() / count.clamp(min=1)
-            votes += torch.where(classes == class_id, (1 - weight) * mean, 0.0)
+            total = window_sum(torch.where(voters, value, 0), window, y[pixel], x[pixel])
+            count = window_sum(voters.long(), window, y[pixel], x[pixel])
+            votes[place, pixel] = weight * own[place, pixel] + (1 - weight) * (total.double() / count.clamp(min=1))
         chosen = (votes[1] > votes[0]).long()[None]
-        best = votes.gather(0, chosen)[0]
-        new = (label == ignore_index) & (best >= _UNITS)
-        label = torch.where(new, classes.gather(0, chosen)[0], label)
-        value = torch.where(new, best.round().long(), value)
+        best, winner = votes.gather(0, chosen)[0], rivals.gather(0, chosen)[0]
+        new = undecided & (best >= _UNITS)
+        label[y[new], x[new]] = changed = winner[new]
+        value[y[new], x[new]] = best[new].round().long()
+        undecided &= ~new
     return label.to(torch.uint8)

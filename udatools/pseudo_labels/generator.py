@@ -208,8 +208,8 @@ def generate_pseudo_labels(predictor: Predictor,
             raise ValueError(f'{type(policy).__name__} labels clip by clip; got clips: {got}; expected clips that hold each of '
                              f'the {len(keys)} images once')
         if ranking is not None:
-            raise ValueError(f'{type(policy).__name__} labels with the winners of a clip, {type(ranking).__name__} ranks images by '
-                             'their probabilities; use a policy for images')
+            raise ValueError(f'{type(policy).__name__} labels with the winners of a clip, {type(ranking).__name__} ranks images '
+                             'by their probabilities; use a policy for images')
     # Rank 0 decides for all: ranks must not part ways over what each sees on a shared disk.
     done = all_gather_object(
         store.is_done(input_hash, keys, with_split=ranking is not None) if get_rank() == 0 else None)[0]

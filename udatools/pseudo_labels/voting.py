@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Class-balanced labels made denser by voting of confident neighbours, the first phase of TPLD (Shin et al., ECCV 2020, Sec. 4.1).
+"""Class-balanced labels made denser by voting of confident neighbours: first phase of TPLD (Shin et al., ECCV 2020, Sec. 4.1).
 
 What the paper leaves open, and how it is read here, is in :mod:`udatools.ops.voting`.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Self-training that trusts its pseudo-labels only in part (TPLD, Shin et al., ECCV 2020, Sec. 3 and 4).
 
-The target of the cross-entropy is a mixture of the pseudo-label and of what the model predicts itself (bootstrapping, Reed et al.,
-2014), both relative to the class's threshold as in CBST. In the second phase a pixel without a pseudo-label has a soft one, of
-every class. As for LRENT it is not stored: the frozen model of the round (the teacher) predicts the same augmented view.
+The target of the cross-entropy is a mixture of the pseudo-label and of what the model predicts itself (bootstrapping, Reed et
+al., 2014), both relative to the class's threshold as in CBST. In the second phase a pixel without a pseudo-label has a soft one,
+of every class. As for LRENT it is not stored: the frozen model of the round (the teacher) predicts the same augmented view.
 """
 from typing import TYPE_CHECKING
 
