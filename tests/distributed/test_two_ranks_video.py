@@ -106,7 +106,7 @@ def test_same_labels_and_metrics_from_one_checkpoint(alone, rewound, run_ranks):
     start = [checkpoint_contents(folder / 'stages/01_warmup/iter_3.pth') for folder in (alone[1], two)]
     assert start[0] == start[1]
     expected = folder_contents(alone[1])
-    assert len(expected) == 2 * 16 + 4 and differences(expected, folder_contents(two)) == []
+    assert len(expected) == 2 * 16 + 3 and differences(expected, folder_contents(two)) == []
     kept = json.loads((alone[1] / 'pseudo_labels/round_1/coverage.json').read_text())['kept_share']
     assert 0.01 < kept < 0.5
     # And the round that trains on these labels.

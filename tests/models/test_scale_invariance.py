@@ -10,7 +10,7 @@ from udatools.models.objectives.scale_invariance import most_confident
 from udatools.models.segmentors import DomainBatch, UDABatch
 from udatools.ops.patches import scaled_patches
 
-CONFIDENCE = {'a': 0.5, 'b': 0.9, 'c': 0.9, 'd': 0.1}
+DIFFICULTY = {'a': 0.5, 'b': 0.1, 'c': 0.1, 'd': 0.9}
 
 
 class Seen:
@@ -26,7 +26,7 @@ class Seen:
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / 'image_confidence.json').write_text(json.dumps(CONFIDENCE))
+    (tmp_path / 'split.json').write_text(json.dumps(dict(difficulty=DIFFICULTY)))
     (tmp_path / 'thresholds.json').write_text(json.dumps(dict(policy=dict(type='ClassEntropyPolicy', portion=0.25))))
     return str(tmp_path)
 
@@ -39,7 +39,7 @@ def make_batch(keys=('a', 'b'), labelled=True):
 
 
 def test_the_most_confident_come_first_and_equal_ones_by_key():
-    assert [sorted(most_confident(CONFIDENCE, portion)) for portion in (0.01, 0.25, 0.26, 0.75, 1.0)] == [
+    assert [sorted(most_confident(DIFFICULTY, portion)) for portion in (0.01, 0.25, 0.26, 0.75, 1.0)] == [
         ['b'], ['b'], ['b', 'c'], ['a', 'b', 'c'], ['a', 'b', 'c', 'd']]
 
 

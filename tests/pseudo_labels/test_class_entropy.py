@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """LSE's thresholds against sorted lists of entropies, and the mean confidence of each image."""
-import json
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 
 from udatools.ops.histograms import certain_prediction, merge_histograms, winning_prediction
-from udatools.pseudo_labels import PseudoLabelStore, generate_pseudo_labels
 from udatools.registry import PSEUDO_LABEL_POLICIES
 
 
@@ -52,13 +50,3 @@ def test_entropy_is_not_the_winning_probability():
 def test_portion_grows_with_the_round():
     assert [build(round=k).portion for k in (1, 2, 3, 9)] == [0.2, 0.25, 0.3, 0.5]
     assert build().settings() == dict(type='ClassEntropyPolicy', portion=0.2, stride=4)
-
-
-def test_images_and_their_mean_confidence_are_listed(predictor, keys, tmp_path):
-    for name, kind in (('entropy', 'ClassEntropyPolicy'), ('probability', 'InstanceAdaptivePolicy')):
-        policy = PSEUDO_LABEL_POLICIES.build(dict(type=kind))
-        generate_pseudo_labels(predictor, keys, policy, PseudoLabelStore(tmp_path / name), 4)
-        listed = json.loads((tmp_path / name / 'image_confidence.json').read_text())
-        assert list(listed) == keys
-        for key, prob in zip(keys, predictor.predictions, strict=True):
-            assert listed[key] == pytest.approx(float(policy.winner(prob).confidence.astype(np.float64).mean()), abs=1e-9)

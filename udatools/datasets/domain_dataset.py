@@ -293,6 +293,9 @@ class DomainDataset(BaseSegDataset):
         if self._fully_initialized:
             return
         super().full_init()
+        self._note_keys()
+
+    def _note_keys(self) -> None:
         self._keys = [BaseSegDataset.get_data_info(self, i)['key'] for i in range(len(self))]
         self._index = {key: i for i, key in enumerate(self._keys)}
 
@@ -306,6 +309,19 @@ class DomainDataset(BaseSegDataset):
             if reader is not None:
                 info['label_reader'] = reader
         return info
+
+    def restrict_to(self, keys: Iterable[str]) -> None:
+        """Keeps some of the images, in dataset order, from now on; for a subset that is known only while a run goes on.
+
+        Raises:
+            KeyError: If the split has no such image.
+            ValueError: If no image would be left.
+        """
+        kept = sorted({self.index(key) for key in keys})
+        if not kept:
+            raise ValueError(f'{type(self).__name__} would be left without an image; name one or more keys')
+        self.get_subset_(kept)
+        self._note_keys()
 
     # -- by key --------------------------------------------------------------------------------------------------
 

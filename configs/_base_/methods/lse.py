@@ -17,4 +17,7 @@ self_training = dict(
         dict(type='ScaleInvariantPatches', name='patches', pseudo_labels=_pseudo, portion='{cfg:lse.portion}',
              scale='{cfg:lse.scale}', gamma='{cfg:lse.gamma}', loss_weight='{cfg:lse.weight}'),
     ])
-stages = [_base_._source_start_stage, dict(name='round', repeat=3, steps=[_base_._main_step])]
+_config = _base_._main_step.config
+_labelling_hook = dict(_config.custom_hooks[0], ranking=dict(type='EntropyRanking'))  # which images are confident
+_main_step = dict(config=dict(_config, custom_hooks=[_labelling_hook]))
+stages = [_base_._source_start_stage, dict(name='round', repeat=3, steps=[dict(_base_._main_step, **_main_step)])]

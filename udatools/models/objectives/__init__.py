@@ -2,6 +2,7 @@
 """Objectives: what turns the outputs of a forward pass into named losses."""
 from .adversarial import AdversarialAlignment
 from .base import Objective
+from .bootstrapped import BootstrappedCE
 from .conditional_prior import ConditionalPrior
 from .discrepancy import ClassifierDiscrepancy
 from .feature_distance import FeatureDistance
@@ -19,8 +20,8 @@ from .weak_labels import CategoryAlignment, WeakLabelClassification
 from .weight_cosine import ClassifierWeightCosine
 
 __all__ = [
-    'AdversarialAlignment', 'CategoryAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine', 'ConditionalPrior',
-    'CrossFramePseudoLabel', 'FeatureDistance', 'IntraDomainConsistency', 'MaskedConsistency', 'Objective',
-    'PatchAlignment', 'PredictionRegularizer', 'ScaleInvariantPatches', 'SegmentationCE', 'SelfProducedGuidance',
-    'SoftPseudoLabelCE', 'StuffThingMatching', 'TubeMatching', 'WeakLabelClassification',
+    'AdversarialAlignment', 'BootstrappedCE', 'CategoryAlignment', 'ClassifierDiscrepancy', 'ClassifierWeightCosine',
+    'ConditionalPrior', 'CrossFramePseudoLabel', 'FeatureDistance', 'IntraDomainConsistency', 'MaskedConsistency',
+    'Objective', 'PatchAlignment', 'PredictionRegularizer', 'ScaleInvariantPatches', 'SegmentationCE',
+    'SelfProducedGuidance', 'SoftPseudoLabelCE', 'StuffThingMatching', 'TubeMatching', 'WeakLabelClassification',
 ]

@@ -5,6 +5,7 @@ The network is less certain of a patch that is scaled up than of the same pixels
 confident images teach it what their patches show.
 """
 import json
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from udatools.models.segmentors import UDABatch, UDASegmentor
 
 
-def most_confident(confidence: dict[str, float], portion: float) -> frozenset[str]:
-    """The ``portion`` of the images, rounded up, whose confidence is highest; of equal ones the first by key."""
-    ranked = sorted(confidence, key=lambda key: (-confidence[key], key))
+def most_confident(difficulty: Mapping[str, float], portion: float) -> frozenset[str]:
+    """The ``portion`` of the images, rounded up, that are easiest; of equal ones the first by key."""
+    ranked = sorted(difficulty, key=lambda key: (difficulty[key], key))
     return frozenset(ranked[:ceil(round(portion * len(ranked), 9))])
 
 
@@ -37,7 +38,7 @@ class ScaleInvariantPatches(Objective):
 
     Args:
         pseudo_labels (str): folder of the round, read at the first batch: ``PseudoLabelHook`` writes it after the model is built.
-            Images are ranked by their mean confidence: with ``ClassEntropyPolicy``, by their mean entropy.
+            Its images must be ranked: by mean entropy with ``ranking=dict(type='EntropyRanking')``.
         portion (float | None): share of the images that are taken, in (0, 1]; None: that which the policy of the round keeps of
             the pixels of each class.
         scale (float): magnification, above 1: a patch is 1 / scale as high and wide as its image.
@@ -47,7 +48,7 @@ class ScaleInvariantPatches(Objective):
     Raises:
         ValueError: for numbers out of range; in training for a target without labels or identities, or one that the file does not
             know.
-        FileNotFoundError: if the folder lacks ``image_confidence.json`` at the first batch.
+        FileNotFoundError: if the folder lacks ``split.json`` at the first batch.
     """
 
     def __init__(self, pseudo_labels: str, *, portion: float | None = None, scale: float = 2.0, gamma: float = 0.0,
@@ -64,12 +65,12 @@ class ScaleInvariantPatches(Objective):
 
     def _is_chosen(self, keys: tuple[str, ...]) -> list[bool]:
         if self._chosen is None:
-            path = self.folder / 'image_confidence.json'
+            path = self.folder / 'split.json'
             if not path.is_file():
-                raise FileNotFoundError(f'{path} does not exist; ScaleInvariantPatches needs the confidence of each image, which '
-                                        'the PseudoLabelHook of its own stage writes')
-            confidence = json.loads(path.read_text(encoding='utf-8'))
-            self._known, self._chosen = frozenset(confidence), most_confident(confidence, self._portion())
+                raise FileNotFoundError(f'{path} does not exist; ScaleInvariantPatches needs to know how certain each image is, '
+                                        'which the PseudoLabelHook of its own stage writes with a ranking')
+            difficulty = json.loads(path.read_text(encoding='utf-8'))['difficulty']
+            self._known, self._chosen = frozenset(difficulty), most_confident(difficulty, self._portion())
         if not keys or not self._known.issuperset(keys):
             raise ValueError(f'the target images are {list(keys[:2])}..., {self.folder} is about others; the pipeline must '
                              "pack 'key' (meta_keys), and the pseudo-labels must be of the same images")

@@ -24,7 +24,7 @@ class DomainBatch:
         features (tuple[Tensor, ...]): backbone outputs, (B, C_i, h_i, w_i).
         logits (dict[str, Tensor]): float, (B, C, H, W) at input size, by head: ``main``, ``aux``, ``second``.
         teacher_prob (Tensor | None): float32, (B, C, H, W) at input size, probabilities of the teacher on the same inputs,
-            without a gradient; None where the model has no teacher, and on the source.
+            without a gradient; None where the model has no teacher, and on the domain that it is not for.
         weight (Tensor | None): float32, (B, H, W), weight of each pixel's label; None = 1.
         keys (tuple[str, ...]): identities of the images; empty where the samples do not say them.
         clip_length (int): T, number of frames of a clip; 1 for images.
