@@ -26,12 +26,15 @@ def read_readme() -> str:
 
 EXTRAS = {
     'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40', 'scikit-image>=0.25',
-              'pycocotools>=2.0.8'],
+              'pycocotools>=2.0.8', 'onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7', 'tensorboard>=2.14'],
     'docs': ['sphinx>=7', 'myst-parser>=2'],
     'annotator': ['flask>=3', 'waitress>=3'],
     'active': ['scikit-image>=0.25'],
     'timm': ['timm>=1.0'],
+    'onnx': ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7'],
     'tensorboard': ['tensorboard>=2.14'],
+    'wandb': ['wandb>=0.19'],
+    'mlflow': ['mlflow>=3.0'],
 }
 
 setup(

@@ -95,7 +95,7 @@ def test_mlflow(killed_and_resumed, tmp_path):
     mlflow = pytest.importorskip('mlflow', reason='install the extra mlflow')
     killed_and_resumed(['mlflow'])
     client = mlflow.MlflowClient(f'sqlite:///{tmp_path}/mlflow.db')
-    experiment = client.get_experiment_by_name('run')
+    experiment = client.get_experiment_by_name('adaptsegnet_minidrive')
     runs = {}
     for run in client.search_runs([experiment.experiment_id]):
         runs.setdefault(run.data.tags['mlflow.runName'], []).append(run)
@@ -134,7 +134,7 @@ def test_wandb_offline(killed_and_resumed, tmp_path, monkeypatch):
     killed_and_resumed(['wandb'], lambda cfg: cfg.trackers.wandb.init_kwargs.update(mode='offline'))
     assert [options['name'] for options in started] == ['first', 'second', 'second']
     assert len({options['id'] for options in started}) == 2 and started[1]['id'] == started[2]['id']
-    assert {options['group'] for options in started} == {'run'} and all(options['resume'] == 'allow' for options in started)
+    assert {(options['group'], options['resume']) for options in started} == {('adaptsegnet_minidrive', 'allow')}
     assert [values['iter'] for name, values in logged if name == 'second'] == [1, 2, 3, 3, 4, 4]
     assert any('val/mIoU' in values for _, values in logged)
     assert list((tmp_path / 'stages' / '00_first' / 'vis_data' / 'wandb').glob('offline-run-*'))
