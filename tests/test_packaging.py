@@ -69,11 +69,11 @@ def test_ranges_and_extras_of_setup_admit_the_pins(repo_root, monkeypatch):
         {'__file__': str(repo_root / 'setup.py'), '__name__': 'setup'},
     )
     assert captured['version'] == udatools.__version__ and captured['python_requires'] == '>=3.10'
-    assert {'tests', 'docs', 'annotator', 'active', 'analysis', 'timm', 'tensorboard', 'all'} == set(captured['extras_require'])
+    optional = ('annotator', 'active', 'analysis', 'timm', 'onnx', 'tensorboard', 'wandb', 'mlflow')
+    assert {'tests', 'docs', 'all', *optional} == set(captured['extras_require'])
     pins = read_pins(repo_root / 'requirements' / 'dev.txt')
     needed = captured['install_requires'] + [
-        r for name in ('tests', 'annotator', 'active', 'analysis', 'timm', 'tensorboard')
-        for r in captured['extras_require'][name]
+        r for name in ('tests', *optional) for r in captured['extras_require'][name]
     ]
     for requirement in map(Requirement, needed):
         for pin in pins[requirement.name]:
