@@ -26,7 +26,8 @@ def read_readme() -> str:
 
 EXTRAS = {
     'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40', 'scikit-image>=0.25',
-              'pycocotools>=2.0.8', 'scikit-learn>=1.4', 'onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7', 'tensorboard>=2.14'],
+              'pycocotools>=2.0.8', 'scikit-learn>=1.4', 'onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7',
+              'tensorboard>=2.14'],
     'docs': ['sphinx>=7', 'myst-parser>=2'],
     'annotator': ['flask>=3', 'waitress>=3'],
     'active': ['scikit-image>=0.25'],
