@@ -138,6 +138,17 @@ def test_the_memory_is_a_queue_of_each_class(data):
             assert found[:, 0].tolist() == [max(stored[-size:]), min(stored[-size:])]
 
 
+def test_no_place_is_written_twice(monkeypatch):
+    """Which of two writes holds would be a matter of chance on an accelerator."""
+    places, copy = [], torch.Tensor.index_copy_
+    monkeypatch.setattr(torch.Tensor, 'index_copy_', lambda rows, dim, index, source: places.append(index.tolist()) or
+                        copy(rows, dim, index, source))
+    memory = RegionMemory(2, 3, 1)
+    memory.push(torch.arange(9.0)[:, None], torch.tensor([0, 0, 1, 0, 0, 0, 1, 1, 0]), torch.arange(9) != 7)
+    assert places == [[6, 6, 3, 6, 0, 1, 4, 6, 2]]  # place 6 is nowhere: the oldest three of six, and what is not valid
+    assert memory.features[..., 0].tolist() == [[4, 5, 8], [2, 6, 0]] and memory.pushed.tolist() == [6, 2]
+
+
 def test_the_memory_travels_with_a_checkpoint():
     first, second = make(), make()
     for seed in range(3):

@@ -407,7 +407,8 @@ class DomainDataset(BaseSegDataset):
             classes=self.class_set.name,
             num_classes=len(self.class_set),
             labels=labels,
-            gaps=self.gaps()) | (dict(translated=', '.join(self.image_dirs)) if self.image_dirs else {})
+            translated=f'images from {", ".join(self.image_dirs)}' if self.image_dirs else None,
+            gaps=self.gaps())
 
     def gaps(self) -> str | None:
         """Says where frames of clips are missing; None without gaps, of images that are no video, and of a random portion."""
