@@ -113,49 +113,44 @@ def test_second_phase_of_tpld(tmp_path):
         before = f'round{k + 1}_second_phase'
 
 
-@pytest.mark.parametrize('name', ['intrada/intrada_minidrive', 'tpld/tpld_gta2cs'])
-def test_a_stage_trains_on_easy_images_with_labels_and_on_hard_ones_without(name, tiny_data, tmp_path, monkeypatch):
+@pytest.mark.parametrize('name, labels_of', [('intrada/intrada_minidrive', 'round_1'), ('tpld/tpld_minidrive', 'second_phase_1')])
+def test_a_stage_trains_on_easy_images_with_labels_and_on_hard_ones_without(name, labels_of, tiny_data, tmp_path, monkeypatch):
     cfg = shrink(REPO / 'configs' / f'{name}.py', data=tiny_data, work_dir=tmp_path, iterations=3, items=4)
     cfg.report = False
-    last = StagedRunner(cfg).stages[-1].folder
-    loaded = {'easy': set(), 'hard': set()}
-    domains, train = {}, StageRunner.train
+    last = StagedRunner(cfg).stages[-1]
+    loaded, in_last = {'easy': set(), 'hard': set()}, []
+    train, transform = StageRunner.train, LoadDomainLabel.transform
 
     def spy_on_training(self):
-        if Path(self.cfg.work_dir).name == last:
-            domains['here'] = True
+        in_last[:] = [True] * (Path(self.cfg.work_dir).name == last.folder)
         return train(self)
-
-    transform = LoadDomainLabel.transform
 
     def spy_on_labels(self, results):
         done = transform(self, results)
-        if domains and not results.get('seg_map_path'):
+        if in_last and not results.get('seg_map_path'):
             part = 'easy' if results.get('label_dir') else 'hard'
-            if part == 'hard':
-                assert (done['gt_seg_map'] == 255).all()
+            assert part == 'easy' or (done['gt_seg_map'] == 255).all()
             loaded[part].add(results['key'])
         return done
 
     monkeypatch.setattr(StageRunner, 'train', spy_on_training)
     monkeypatch.setattr(LoadDomainLabel, 'transform', spy_on_labels)
     StagedRunner(cfg).train()
-    folder = tmp_path / 'pseudo_labels' / ('round_1' if 'intrada' in name else 'second_phase_3')
+    folder = tmp_path / 'pseudo_labels' / labels_of
     split = json.loads((folder / 'split.json').read_text())
-    assert len(split['easy']) == (3 if 'intrada' in name else 1) and len(split['easy'] + split['hard']) == 4
+    intrada = name.startswith('intrada')
+    assert len(split['easy']) == (3 if intrada else 1) and len(split['easy'] + split['hard']) == 4
     assert loaded == {part: set(split[part]) for part in ('easy', 'hard')}
-    labels = [cv2.imread(str(folder / 'labels' / f'{key}.png'), cv2.IMREAD_UNCHANGED) for key in split['easy'] + split['hard']]
-    assert np.mean(np.stack(labels) != 255) == 1 if 'intrada' in name else 0 < np.mean(np.stack(labels) != 255) < 1
-
-
-def test_the_teacher_of_a_second_phase_is_the_model_that_it_started_from(tiny_data, tmp_path):
-    cfg = shrink(REPO / 'configs' / 'tpld' / 'tpld_minidrive.py', data=tiny_data, work_dir=tmp_path)
-    cfg.report = False
-    StagedRunner(cfg).train()
+    labels = [cv2.imread(str(folder / 'labels' / f'{key}.png'), cv2.IMREAD_UNCHANGED) for key in split['difficulty']]
+    labelled = np.mean(np.stack(labels) != 255)
+    assert labelled == 1 if intrada else 0 < labelled < 1
+    # Who the last stage starts from, trains, and is taught by.
     journal = json.loads((tmp_path / 'journal.json').read_text())['stages']
-    last, previous = (torch.load(tmp_path / journal[name]['checkpoint'], weights_only=False)['state_dict']
-                      for name in ('round1_second_phase', 'round2_main'))
-    teacher = {key.removeprefix('teacher.'): value for key, value in last.items() if key.startswith('teacher.')}
-    assert teacher and all(torch.equal(value, previous[key]) for key, value in teacher.items())
+    before = journal['inter' if intrada else 'round2_main']['checkpoint']
+    assert journal[last.name]['start_from'] == str(tmp_path / before)
+    end, start = (torch.load(tmp_path / path, weights_only=False)['state_dict']
+                  for path in (journal[last.name]['checkpoint'], before))
     weight = 'segmentor.decode_head.branches.0.weight'
-    assert not torch.equal(last[weight], previous[weight])
+    assert not torch.equal(end[weight], start[weight])
+    teacher = {key.removeprefix('teacher.'): value for key, value in end.items() if key.startswith('teacher.')}
+    assert bool(teacher) != intrada and all(torch.equal(value, start[key]) for key, value in teacher.items())
