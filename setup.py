@@ -26,12 +26,17 @@ def read_readme() -> str:
 
 EXTRAS = {
     'tests': ['pytest>=7', 'hypothesis>=6', 'ruff', 'mypy', 'flask>=3', 'waitress>=3', 'playwright>=1.40', 'scikit-image>=0.25',
-              'pycocotools>=2.0.8'],
+              'pycocotools>=2.0.8', 'scikit-learn>=1.4', 'onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7',
+              'tensorboard>=2.14'],
     'docs': ['sphinx>=8', 'myst-parser>=4', 'furo>=2024.8'],
     'annotator': ['flask>=3', 'waitress>=3'],
     'active': ['scikit-image>=0.25'],
+    'analysis': ['scikit-learn>=1.4'],
     'timm': ['timm>=1.0'],
+    'onnx': ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7'],
     'tensorboard': ['tensorboard>=2.14'],
+    'wandb': ['wandb>=0.19'],
+    'mlflow': ['mlflow>=3.0'],
 }
 
 setup(
@@ -45,7 +50,8 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['udatools', 'udatools.*']),
     # The label maps are data files; a directory without an __init__.py belongs to the package above it.
-    package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', '**/*.svg', 'py.typed']},
+    package_data={'udatools': ['**/*.json', '**/*.yaml', '**/*.html', '**/*.css', '**/*.js', '**/*.svg', '**/*.safetensors',
+                               'py.typed']},
     zip_safe=False,
     # The onedl packages keep the import names mmengine, mmcv and mmseg. With the upstream packages already installed,
     # use `pip install --no-deps udatools`: the two must never be installed side by side (udatools/compat.py says so).
@@ -58,6 +64,8 @@ setup(
         'onedl-mmsegmentation>=1.4',
         'opencv-python>=4.8',
         'pillow>=10',
+        'pyyaml>=6',
+        'safetensors>=0.4.3',
     ],
     extras_require={**EXTRAS, 'all': sorted({item for items in EXTRAS.values() for item in items})},
     classifiers=[

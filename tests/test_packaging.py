@@ -69,10 +69,11 @@ def test_ranges_and_extras_of_setup_admit_the_pins(repo_root, monkeypatch):
         {'__file__': str(repo_root / 'setup.py'), '__name__': 'setup'},
     )
     assert captured['version'] == udatools.__version__ and captured['python_requires'] == '>=3.10'
-    assert {'tests', 'docs', 'annotator', 'active', 'timm', 'tensorboard', 'all'} == set(captured['extras_require'])
+    optional = ('annotator', 'active', 'analysis', 'timm', 'onnx', 'tensorboard', 'wandb', 'mlflow')
+    assert {'tests', 'docs', 'all', *optional} == set(captured['extras_require'])
     pins = read_pins(repo_root / 'requirements' / 'dev.txt')
     needed = captured['install_requires'] + [
-        r for name in ('tests', 'annotator', 'active', 'timm', 'tensorboard') for r in captured['extras_require'][name]
+        r for name in ('tests', 'docs', *optional) for r in captured['extras_require'][name]
     ]
     for requirement in map(Requirement, needed):
         for pin in pins[requirement.name]:
@@ -308,8 +309,9 @@ def test_wheel_holds_the_package_its_data_and_no_tests(repo_root, tmp_path):
     expected = {
         path.relative_to(source).as_posix()
         for path in (source / 'udatools').rglob('*')
-        if path.suffix in {'.py', '.json', '.css'}
+        if path.suffix in {'.py', '.json', '.css', '.safetensors'}
     }
+    assert any(name.startswith('udatools/zoo/checkpoints/') for name in expected)
     assert len([name for name in expected if name.endswith('.json')]) >= 3
     assert expected - names == set()
     assert [name for name in names if not name.startswith(('udatools/', 'udatools-'))] == []

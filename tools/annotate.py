@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status."""
     args = parse_args(argv)
     from udatools.active.annotator import Options, Server, StoreError
-    if args.lease <= 0:
-        print(f'error: --lease is {args.lease}; expected minutes above 0', file=sys.stderr)
+    if not 0 <= args.port < 65536:
+        print(f'error: --port is {args.port}; expected 0 to 65535', file=sys.stderr)
         return 2
     try:
         server = Server(args.request_dir, images=args.images, host=args.host, port=args.port, token=args.token,

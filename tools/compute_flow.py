@@ -62,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.registry import init_default_scope
 
     from udatools.engine.cli import build_config
-    from udatools.engine.flow import claim_flow, compute_flow, sole_writer
+    from udatools.engine.flow import LEFTOVERS, claim_flow, compute_flow
     from udatools.engine.flow_check import check_flow, format_check
+    from udatools.engine.resumable import sole_writer
     from udatools.engine.runner.distributed import init_distributed, on_main
     from udatools.engine.runner.flow_plan import collect_pairs, task_of_class, tasks_of_config
     from udatools.registry import FLOW_ESTIMATORS
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     reports = {}
     for out, _, keys, pairs in folders:
         if estimator is not None:
-            with sole_writer(out):
+            with sole_writer(out, LEFTOVERS):
                 on_main(partial(claim_flow, out, dict(estimator=settings, precision=args.precision)))
                 done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
             say(f'{len(pairs)} pairs in {out}: {done.computed} computed ({done.stored_bytes / 2**20:.1f} MiB), {done.reused} '

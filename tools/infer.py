@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look at images or a video with a trained network: ``python tools/infer.py WORK_DIR/final/model.pth drive.mp4 --out DIR``.
 
+The network is a checkpoint or a name of the model zoo: ``python tools/infer.py spl_minidrive drive.mp4 --out DIR`` works at once.
 The input is an image (or several), a folder, a pattern such as 'drive/*.png', or a video file; frames are read one after another.
 Writes DIR/overlay/<name>.png, or DIR/overlay.mp4 of a video, at the size of the input; --save chooses other pictures. Ctrl-C at
 any time; the same command goes on, and files that are there stay.
@@ -31,7 +32,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Command line."""
     from mmengine.config import DictAction
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='final/model.pth, stages/*/iter_*.pth, or a checkpoint of mmseg')
+    parser.add_argument('checkpoint', help='final/model.pth, stages/*/iter_*.pth, a .safetensors file, a checkpoint of mmseg, '
+                        'or a name of the model zoo (tools/download.py --list)')
     parser.add_argument('input', nargs='+', help='an image or several, a folder, a pattern, or a video file')
     parser.add_argument('--out', type=Path, required=True, help='folder to write to; with --compare, or an .mp4 file')
     parser.add_argument('--config', help='of the checkpoint (default: the config.py beside it, or the one inside)')

@@ -18,7 +18,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test set of its config')
     parser.add_argument('config', help='exported final/config.py, or a training config')
     parser.add_argument('checkpoint', nargs='+',
-                        help='final/model.pth, or stages/*/iter_*.pth; of several the mean of their probabilities is tested')
+                        help='final/model.pth, a .safetensors file, or stages/*/iter_*.pth; of several the mean of their '
+                             'probabilities is tested')
     parser.add_argument('--work-dir', help='where the log and metrics.json go (default: beside the checkpoint, in test/)')
     add_config_options(parser)
     return parse_with_launcher(parser)

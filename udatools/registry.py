@@ -23,11 +23,12 @@ DOMAIN_TRANSFORMS = Registry('domain_transform', scope='mmseg', locations=['udat
 OBJECTIVES = Registry('objective', scope='mmseg', locations=['udatools.models.objectives'])
 FLOW_ESTIMATORS = Registry('flow_estimator', scope='mmseg', locations=['udatools.models.flow'])
 PSEUDO_LABEL_POLICIES = Registry('pseudo_label_policy', scope='mmseg', locations=['udatools.pseudo_labels'])
+IMAGE_RANKINGS = Registry('image_ranking', scope='mmseg', locations=['udatools.pseudo_labels'])
 SELECTORS = Registry('selector', scope='mmseg', locations=['udatools.active.selectors'])
 ANNOTATORS = Registry('annotator', scope='mmseg', locations=['udatools.active.annotators'])
 
 __all__ = [
-    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'DOMAIN_TRANSFORMS', 'FLOW_ESTIMATORS', 'FUNCTIONS', 'HOOKS', 'LOOPS', 'METRICS',
-    'MODELS', 'OBJECTIVES', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES', 'RUNNERS', 'SELECTORS',
-    'TRANSFORMS'
+    'ANNOTATORS', 'DATASETS', 'DATA_SAMPLERS', 'DOMAIN_TRANSFORMS', 'FLOW_ESTIMATORS', 'FUNCTIONS', 'HOOKS', 'IMAGE_RANKINGS',
+    'LOOPS', 'METRICS', 'MODELS', 'OBJECTIVES', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PSEUDO_LABEL_POLICIES',
+    'RUNNERS', 'SELECTORS', 'TRANSFORMS'
 ]

@@ -1,1 +1,1 @@
-_base_ = ['./spl_carla2camvid.py', '../_base_/methods/plus.py']
+_base_ = ['./spl_carla2camvid.py', '../_base_/methods/plus_target_only.py']

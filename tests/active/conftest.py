@@ -43,7 +43,8 @@ class Campaign:
         for key in KEYS:
             base = make(2)
             self.outputs[key] = dict(prob=base.softmax(0), prob1=(base + make(.4)).softmax(0),
-                                     prob2=(base + make(.4)).softmax(0))
+                                     prob2=(base + make(.4)).softmax(0),
+                                     image=torch.full((3, HEIGHT, WIDTH), 7, dtype=torch.uint8))
             path = image_root / f'{key}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), 7, np.uint8))

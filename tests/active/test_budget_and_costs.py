@@ -21,6 +21,7 @@ def test_what_a_round_leaves_goes_to_the_later_ones():
 
 def test_portion_is_rounded_down():
     assert Budget(portion=0.025).limit(1999) == 49
+    assert [Budget(portion=n / 100).limit(100) for n in range(1, 101)] == list(range(1, 101))  # not 28 for 0.29
 
 
 def test_a_round_may_take_all_that_is_left():
@@ -67,7 +68,9 @@ def test_settings_of_the_first_release_are_the_same_for_ever():
     (dict(), 'exactly one'), (dict(portion=.1, amount=3), 'exactly one'), (dict(unit='hours', amount=3), 'unit'),
     (dict(portion=0.), r'\(0, 1\]'), (dict(portion=2.), r'\(0, 1\]'),
     (dict(unit='points', portion=.1), 'share of pixels'),
-    (dict(amount=-1), 'amount'), (dict(amount=1.5), 'amount'), (dict(amount=1, scope='image'), 'scope'),
+    (dict(amount=-1), 'amount'), (dict(amount=1.5), 'amount'), (dict(amount=float('nan')), 'amount is nan'),
+    (dict(amount=float('inf')), 'amount is inf'), (dict(amount=True), 'amount is True'), (dict(amount='40'), "amount is '40'"),
+    (dict(amount=1, scope='image'), 'scope'),
     (dict(amount=1, per_round='half'), 'per_round'), (dict(amount=1, per='city'), "'set' or 'image'"),
     (dict(amount=1, costs=dict(point_seconds=2)), "unit='seconds'"),
     (dict(unit='seconds', amount=1, costs=dict(point_seconds=-2)), 'CostModel')])

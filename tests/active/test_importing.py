@@ -12,6 +12,7 @@ from udatools.active.codecs import CODECS, Codec
 from udatools.active.importing import format_import, import_answers
 from udatools.active.package_files import Package, find_package
 from udatools.active.request import Answer
+from udatools.active.status import campaign_status
 from udatools.active.submission import Problem, Submission
 
 ROW = np.ones((1, 4), bool)
@@ -177,6 +178,30 @@ def test_a_closed_round_refuses_new_answers_and_says_why(package, note):
 def test_closing_needs_no_answers(package):
     report = import_answers(package, [], close=True)
     assert report.closed and report.exit_code == 0
+
+
+def test_half_a_region_is_not_answered_when_its_round_is_closed(tmp_path, make_request, note, monkeypatch):
+    monkeypatch.setitem(CODECS, 'notes', Notes())
+    request = make_request({'a': np.array([[True, True, False, True, True]])}, name='requests/round')
+    with LabelLedger(tmp_path / 'ledger.sqlite') as ledger:
+        ledger.open_campaign(dict(classes=request.header['classes'], total_pixels=5))
+        ledger.add_request(request)
+    report = import_answers(Package(tmp_path, request), [note(['a', [[0, 0, 255, 1, 255]], 'anna'])], close=True, who='anna')
+    assert report.closed and (report.progress.answered, report.progress.asked) == (1, 2)
+    with LabelLedger(tmp_path / 'ledger.sqlite') as ledger:
+        closure, = ledger.closures()
+        assert (closure['asked'], closure['answered']) == (2, 1)
+    row, = campaign_status(tmp_path)['rounds']
+    assert (row['asked'], row['answered']) == (2, 1)
+
+
+@pytest.mark.parametrize('name', ['Zo\u00eb', 'Zoe\u0308', ' Zo\u00eb '])
+def test_a_person_is_one_however_the_name_is_written(package, note, name):
+    import_answers(package, [note(['a', [[0, 1, 255, 255]], 'Zo\u00eb'])])
+    import_answers(package, [note(['a', [[0, 1, 2, 255]], name])])
+    assert [row[1] for row in stored(package)] == ['Zo\u00eb'] * 2
+    nobody = import_answers(package, [note(['b', [[0, 1, 2, 255]], ' '])])
+    assert 'it does not say who answered' in nobody.files[0].refused
 
 
 def test_where_the_budget_ends_so_does_what_is_stored(package, note):

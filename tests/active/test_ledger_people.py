@@ -46,6 +46,18 @@ def test_a_person_answers_more_later_and_only_that_is_added(ledger, asked, make_
     assert len(list(ledger.rows())) == 3 and ledger.class_histogram() == {0: 1, 1: 1, 2: 1}
 
 
+def test_the_same_sheet_again_is_paid_once_also_after_a_longer_round(ledger, asked, make_answer):
+    """Answers of the same person to the same image in an earlier round are no part of this round's sheet."""
+    first, second = np.zeros((1, 8), bool), np.zeros((1, 8), bool)
+    first[:, :6], second[:, 6:] = True, True
+    ledger.record(asked({'a': first}, kind='points'), [make_answer('a', [[0] * 6 + [255] * 2], clicks=6, seconds=6)])
+    request = asked({'a': second}, kind='points', round=2)
+    ledger.record(request, [make_answer('a', [[255] * 6 + [1, 255]], clicks=1, seconds=1)])
+    more = ledger.record(request, [make_answer('a', [[255] * 6 + [1, 1]], clicks=2, seconds=3)]).outcomes[0]
+    assert (more.pixels, more.clicks, more.seconds) == (1, 1, 2)
+    assert [ledger.spent(round=number)['clicks'] for number in (1, 2)] == [6, 2]
+
+
 def test_a_correction_is_kept_beside_what_it_corrects(ledger, asked, make_answer):
     request = asked({'a': ROW})
     ledger.record(request, [make_answer('a', [[0, 0, 254, 1]])])

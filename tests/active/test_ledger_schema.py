@@ -85,6 +85,7 @@ def test_a_ledger_of_version_2_is_read_as_it_is_and_gets_its_new_columns(tmp_pat
         digest = ledger.content_digest()
     with sqlite3.connect(path) as db:
         db.executescript('ALTER TABLE entries DROP COLUMN asked; ALTER TABLE entries DROP COLUMN answered_at; '
+                         'ALTER TABLE entries DROP COLUMN tags; '
                          'ALTER TABLE campaign DROP COLUMN round_budget; ALTER TABLE campaign DROP COLUMN image_round_budget; '
                          'PRAGMA user_version = 2')
     db.close()
@@ -99,7 +100,7 @@ def test_a_ledger_of_version_2_is_read_as_it_is_and_gets_its_new_columns(tmp_pat
         assert (row['asked'], row['answered_at']) == (4, '2026-01-02T03:04:05+00:00')
         ledger.export_csv(tmp_path / 'rows.csv')
         head, _, last = (tmp_path / 'rows.csv').read_text().splitlines()
-        assert head.endswith(',asked_pixels,answered_at') and last.endswith(',4,2026-01-02T03:04:05+00:00')
+        assert head.endswith(',asked_pixels,answered_at,tags') and last.endswith(',4,2026-01-02T03:04:05+00:00,')
 
 
 def test_answers_go_on_in_an_old_ledger(version_1, make_answer):

@@ -51,6 +51,11 @@ def test_written_and_read_back(make_request):
         assert name in request.header
 
 
+def test_names_may_hold_what_ends_a_line_elsewhere(make_request):
+    keys = ['a\u2028b', 'c\x85d', 'e\u2029', 'f g']
+    assert Request.load(make_request({key: np.eye(2, dtype=bool) for key in keys}).root).asked_keys() == keys
+
+
 def test_identity_is_the_content(make_request):
     eye = np.eye(4, dtype=bool)
     first = make_request({'a': eye}, name='x')

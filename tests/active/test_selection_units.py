@@ -19,7 +19,7 @@ def units(selector, region=None, score=SCORE, **budget):
     """Of pixels that come in another order."""
     order = np.array([3, 0, 5, 1, 4, 2])
     found = Candidates(PIXELS[order], score[order], None if region is None else np.array(region, np.int32)[order])
-    return units_of(found, SIZE, selector, Budget(**budget) if budget else None)
+    return units_of(found, SIZE, selector, Budget(**budget) if budget else None, 3)
 
 
 @pytest.mark.parametrize('selector, budget', [(SPL, {}), (SPL, dict(amount=3)), (POINTS, dict(unit='points', amount=3)),
@@ -66,5 +66,5 @@ def test_seconds_are_whole_milliseconds_rounded_up():
 def test_nothing_offered_is_no_unit():
     none = Candidates(PIXELS[:0], SCORE[:0])
     for budget in (None, Budget(unit='clicks', amount=3), Budget(unit='seconds', amount=3)):
-        found = units_of(none, SIZE, SPL, budget)
+        found = units_of(none, SIZE, SPL, budget, 3)
         assert found.score.size == found.cost.size == found.member.size == 0 and found.cost.dtype == np.int64

@@ -276,3 +276,17 @@ def test_stock_pipeline(trees):
     assert item['inputs'].shape == (3, 16, 16)
     sample = item['data_samples']
     assert sample.gt_sem_seg.data.shape == (1, 16, 16) and sample.metainfo['key'] == '00001' and sample.metainfo['flip']
+
+
+def test_restricted_to_some_images(trees):
+    data = GTA5Domain(trees.gta5(), pipeline=LOAD)
+    whole, item, path = data.fingerprint(), data[3], data.label_path('00004')
+    data.restrict_to(['00004', '00002', '00004'])
+    assert data.keys == ['00002', '00004'] and len(data) == 2 and data.index('00004') == 1
+    assert data[1]['key'] == '00004' and np.array_equal(data[1]['gt_seg_map'], item['gt_seg_map'])
+    assert data.label_path('00004') == path and data.fingerprint() != whole and data.describe()['images'] == 2
+    with pytest.raises(KeyError, match="no image '00003' among its 2"):
+        data.restrict_to(['00003'])
+    with pytest.raises(ValueError, match='would be left without an image'):
+        data.restrict_to([])
+    assert data.keys == ['00002', '00004']

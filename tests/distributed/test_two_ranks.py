@@ -146,6 +146,36 @@ def test_a_round_of_labels_is_exactly_the_same(minidrive_root, tmp_path):
     assert checkpoint_contents(again) == checkpoint_contents(last)
 
 
+def test_easy_and_hard_images_are_exactly_the_same(minidrive_root, tmp_path):
+    """TPLD's second phase and what it starts from, made anew by two ranks from the checkpoints of one process."""
+    cfg = small('tpld/tpld_minidrive', minidrive_root, iterations=2, items=None)
+    cfg.stages[1].repeat = 1
+    cfg.iters.source_start = 20  # confident enough for pseudo-labels to be kept
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    cfg.work_dir = str(one)
+    StagedRunner(cfg).train()
+    shutil.copytree(one, two, ignore=shutil.ignore_patterns('pseudo_labels', '02_*'))
+    journal = Journal(two / 'journal.json')
+    del journal.content['stages']['round1_second_phase']
+    journal.write()
+    cfg.train_dataloader.batch_size = 1
+    config = write(cfg, tmp_path / 'cfg.py')
+    journal.content['stages'] = {name: {key: value for key, value in record.items() if key != 'config'}
+                                 for name, record in journal.content['stages'].items()}  # of another batch size
+    journal.write()
+    codes, outputs = launch_ranks(config, '--work-dir', two, '--resume')
+    assert codes == [0, 0], outputs
+    assert all('images: 1 easy, 3 hard' in output for output in outputs[:1])
+    again = {name: digest for name, digest in folder_contents(one).items() if 'second_phase' in name}
+    assert len(again) == 12 and differences(again, folder_contents(two)) == []
+    assert json.loads((one / 'pseudo_labels/second_phase_1/coverage.json').read_text())['kept_pixels'] > 0
+    states = [torch.load(folder / 'stages/02_round1_second_phase/iter_2.pth', weights_only=False)['state_dict']
+              for folder in (one, two)]
+    assert any(name.startswith('objectives.intra') for name in states[0])
+    for name, expected in states[0].items():
+        torch.testing.assert_close(states[1][name], expected, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f'{name}: {text}')
+
+
 def test_a_refusal_reaches_all_ranks(minidrive_root, tmp_path):
     cfg = write(small('adaptsegnet/adaptsegnet_minidrive', minidrive_root, iterations=1, items=2), tmp_path / 'cfg.py')
     with WorkDirLock(tmp_path / 'run'):

@@ -16,7 +16,7 @@ from mmengine.model import MMDistributedDataParallel
 from run_contents import checkpoint_contents, differences, folder_contents
 from small_video_run import small_video_config, write_config
 
-from udatools.engine import flow as flow_module
+from udatools.engine import resumable
 from udatools.engine.flow import compute_flow
 from udatools.engine.runner import StagedRunner
 from udatools.engine.runner.flow_plan import find_pairs, task_of_class
@@ -122,7 +122,7 @@ def test_the_flow_tool_writes_the_same_files(uneven_video_root, tmp_path, tree):
     assert codes == [0, 0], outputs
     files = tree(tmp_path / 'two')
     pngs = [name for name in files if name.endswith('.png')]
-    assert len(pngs) > flow_module.BLOCK  # so both had a share
+    assert len(pngs) > resumable.BLOCK  # so both had a share
     assert f'{len(pngs)} pairs in' in outputs[0] and f'{len(pngs)} computed' in outputs[0] and 'pairs in' not in outputs[1]
     dataset = DATASETS.build(task_of_class('CityscapesVPSDomain', str(uneven_video_root / 'cityscapes_vps'), 'train').dataset)
     pairs = find_pairs(dataset, [-2, -1, 1, 2])
@@ -131,7 +131,7 @@ def test_the_flow_tool_writes_the_same_files(uneven_video_root, tmp_path, tree):
 
 
 def test_an_image_that_fails_one_rank_ends_all_of_them(uneven_video_root, tmp_path, tree, run_ranks, monkeypatch):
-    monkeypatch.setattr(flow_module, 'BLOCK', 2)
+    monkeypatch.setattr(resumable, 'BLOCK', 2)
     shutil.copytree(uneven_video_root / 'cityscapes_vps' / 'train', tmp_path / 'data' / 'train')
     dataset = DATASETS.build(task_of_class('CityscapesVPSDomain', str(tmp_path / 'data'), 'train').dataset)
     pairs = find_pairs(dataset, [-1])[:4]

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from udatools.datasets.flow_io import flow_path, read_flow, write_flow
-from udatools.engine import flow as module
-from udatools.engine.flow import claim_flow, compute_flow
+from udatools.engine import resumable
+from udatools.engine.flow import claim_flow, compute_flow, load_image
 from udatools.engine.flow_check import check_flow, format_check
 from udatools.engine.runner.flow_plan import collect_pairs, find_pairs, task_of_class, tasks_of_config
 from udatools.models.flow import DISFlow, FlowEstimator
@@ -151,7 +151,7 @@ def test_files_hold_the_flow_at_the_stated_precision(video, tmp_path, precision)
     files = [flow_path(tmp_path / 'flow', pair.key, pair.offset) for pair in pairs]
     assert done == (len(pairs), 0, sum(file.stat().st_size for file in files))
     for pair, file in zip(pairs, files):
-        images = [module.load_image(path)[None] for path in (pair.image, pair.reference)]
+        images = [load_image(path)[None] for path in (pair.image, pair.reference)]
         exact = DISFlow('fast').estimate(*images)[0].numpy()
         flow, known = read_flow(file)
         assert known.all() and np.abs(flow - exact).max() <= 0.5 / precision + 1e-6
@@ -204,7 +204,7 @@ def test_files_that_are_not_whole_are_computed_again(video, tmp_path, tree):
 
 
 def test_any_number_of_ranks_writes_the_same_files(video, tmp_path, tree, run_ranks, monkeypatch):
-    monkeypatch.setattr(module, 'BLOCK', 2)
+    monkeypatch.setattr(resumable, 'BLOCK', 2)
     pairs = find_pairs(video, [-1, 1])
     compute_flow(pairs, Counting(), tmp_path / 'one')
 

@@ -34,6 +34,28 @@ def test_folders_patterns_and_files_in_the_order_of_their_numbers(tmp_path):
     assert frames.modified('frame_1') == (tmp_path / 'a' / 'frame_1.png').stat().st_mtime_ns
 
 
+def test_a_pattern_takes_no_output_of_the_run_before(tmp_path):
+    images = drive(2)
+    write_images(tmp_path, images)
+    out = tmp_path / 'looked'
+    for _ in range(2):
+        assert list(open_input([f'{tmp_path}/**/*.png'], out=out).names) == ['0', '1']
+        write_images(out / 'overlay', images)
+    assert len(open_input([f'{tmp_path}/**/*.png'])) == 4  # of somebody else's
+
+
+def test_a_pattern_may_fit_one_video(tmp_path):
+    video = write_video(tmp_path / 'drive.avi', drive(2))
+    assert open_input([f'{tmp_path}/dr*.avi']).path == video.resolve()
+    write_video(tmp_path / 'drive_2.avi', drive(2))
+    with pytest.raises(ValueError, match=r'fits 2 videos, such as .*drive\.avi and .*drive_2\.avi; a video is'):
+        open_input([f'{tmp_path}/*'])
+    write_images(tmp_path, drive(1))
+    assert names(f'{tmp_path}/*') == ['0']  # images, where there are some
+    name = write_video(tmp_path / 'drive [3].avi', drive(3))
+    assert open_input([name]).path == name.resolve()  # no pattern
+
+
 def test_a_bracket_in_the_name_of_a_file_is_no_pattern(tmp_path):
     write_images(tmp_path, drive(1), 'street [1].png')
     assert names(tmp_path / 'street [1].png') == ['street [1]']

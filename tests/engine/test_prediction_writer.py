@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import tracemalloc
 import weakref
 
 import cv2
@@ -12,8 +13,9 @@ from tiny_network import PALETTE, drive, read_video, write_images, write_network
 
 from udatools.engine import prediction_writer
 from udatools.engine.frame_predictor import load_frame_predictor
-from udatools.engine.frames import ImageInput, open_input
+from udatools.engine.frames import Frame, FrameInput, ImageInput, open_input
 from udatools.engine.prediction_writer import KINDS, write_predictions
+from udatools.ops.histograms import WinningPrediction
 from udatools.visualization import panels
 
 
@@ -180,6 +182,50 @@ def test_few_frames_are_held(predictor, tmp_path, monkeypatch):
     files_of = {str(number): folder / f'{number}.png' for number in range(20)}
     assert write_predictions(predictor, Watched(folder, files_of), tmp_path / 'out', batch_size=2).predicted == 20
     assert most[0] <= 2 * 2 + 1
+
+
+class Endless(FrameInput):
+    """A video of so many frames, made as they are asked for."""
+    fps = 25.0
+
+    def __init__(self, folder, count, size=(160, 120)):
+        self.path, self.names, self.image = folder, range(count), drive(1, size=size)[0]
+
+    def read(self, wanted=lambda name: True):
+        for number in self.names:
+            if wanted(number):
+                yield Frame(number, self.image ^ np.uint8(number & 1))
+
+    def modified(self, name):
+        return 0
+
+
+class Striped:
+    """A network that answers at once."""
+    classes, palette = ['road', 'sky'], PALETTE[:2]
+
+    def fingerprint(self):
+        return 'striped'
+
+    def predict(self, images):
+        return [WinningPrediction((image[..., 0] & 1).copy(), np.ones(image.shape[:2], np.float16)) for image in images]
+
+
+def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(prediction_writer, 'write_png_atomic', lambda path, array: written.append(path.name))
+    peaks = {}
+    for count in (8, 16, 128):
+        frames = Endless(tmp_path, count)
+        tracemalloc.start()
+        done = write_predictions(Striped(), frames, tmp_path / str(count), save=['overlay', 'ids', 'confidence'], batch_size=2)
+        peaks[count] = tracemalloc.get_traced_memory()[1] / frames.image.nbytes
+        tracemalloc.stop()
+        assert done.predicted == count
+    assert len(written) == 2 * (8 + 16 + 128)
+    assert peaks[128] - peaks[16] < 3  # frames; all of them would be 112 more
+    capture = cv2.VideoCapture(str(tmp_path / '128' / 'overlay.mp4'))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 128
 
 
 def test_what_is_refused(predictor, tmp_path):

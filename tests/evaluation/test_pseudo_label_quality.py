@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from udatools.datasets import VideoFramesDomain
-from udatools.evaluation.pseudo_label_quality import format_quality, pseudo_label_quality
+from udatools.evaluation.pseudo_label_quality import format_quality, labelled_part, pseudo_label_quality
+from udatools.registry import DATASETS
 
 CLASSES = dict(name='three', classes=['road', 'car', 'sky'])
 
@@ -67,3 +68,14 @@ def test_errors(scene, tmp_path):
     write(folder, 'a/2', [[0, 0, 0, 7]])
     with pytest.raises(ValueError, match=r'a/2.png holds label ids \[7\]'):
         pseudo_label_quality(folder, dataset)
+
+
+@pytest.mark.parametrize('part', [dict(indices=[3, 9, 14, 15, 29]), dict(portion=0.5)], ids=['indices', 'portion'])
+def test_labels_of_a_part_of_the_images_are_scored_on_that_part(uneven_video_root, part):
+    root = str(uneven_video_root / 'cityscapes_vps')
+    everything = dict(type='CityscapesVPSDomain', data_root=root, split='val', classes='viper15', pipeline=[])
+    labelled = DATASETS.build(dict(everything)).keys
+    keys = DATASETS.build(dict(everything, labelled=False, **part)).keys
+    expected = [key for key in labelled if key in keys]
+    assert 0 < len(expected) < len(labelled)
+    assert labelled_part(dict(everything, **part), keys).keys == expected

@@ -28,6 +28,14 @@ def test_digest_does_not_follow_where_the_data_lies_or_runs_go(tmp_path, monkeyp
     assert digest(seed=0) == base
 
 
+def test_digest_does_not_follow_where_flow_lies(tmp_path, monkeypatch):
+    config = str(REPO / 'configs' / 'video_da' / 'vat_vst_carla2camvid_video.py')
+    monkeypatch.delenv('UDATOOLS_FLOW', raising=False)
+    base = run_digest(build_config(config, seed=0))
+    monkeypatch.setenv('UDATOOLS_FLOW', str(tmp_path / 'flow'))
+    assert run_digest(build_config(config, seed=0)) == base
+
+
 def test_round_trip_and_staleness(tmp_path):
     path = tmp_path / 'records' / 'cbst_minidrive' / 'seed_0.json'
     assert read_record(path, 'a') is None

@@ -55,6 +55,9 @@ def shrink_config(cfg, *, data, scratch, iterations=2, items=3):
             cfg.vst.aggregation.offsets = (-1, 1)
     if 'viper_conditions' in cfg:
         cfg.viper_conditions = None  # the list of day sequences is not part of the data
+    if cfg.get('translated_source'):  # the originals again
+        images = str(data[cfg.source_train.type] / {'GTA5Domain': 'images', 'SYNTHIADomain': 'RGB'}[cfg.source_train.type])
+        cfg.translated_source = [images] * len(cfg.translated_source) if isinstance(cfg.translated_source, list) else images
     _shrink_data(cfg._cfg_dict, data, items)
     cfg.train_dataloader.batch_size = 2
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -79,10 +82,12 @@ def _shrink_network(cfg, work_dir):
         channels = (WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH)
     else:
         backbone.update(base_channels=WIDTH, weights='scratch')
-        channels = (8 * WIDTH, 16 * WIDTH)
+        channels = (4 * WIDTH, 8 * WIDTH, 64 * WIDTH) if backbone.type == 'FCNVGG16' else (8 * WIDTH, 16 * WIDTH)
     for head in (cfg.segmentor.decode_head, cfg.segmentor.get('auxiliary_head')):
         if head and head.type == 'DAFormerHead':
             head.update(in_channels=channels, embed_dims=WIDTH, channels=WIDTH)
+        elif head and head.type == 'FCN8sHead':
+            head.in_channels = channels
         elif head:
             head.in_channels = channels[head.in_index]
     cfg.discriminator.channels = (4, )

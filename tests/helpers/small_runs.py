@@ -19,6 +19,7 @@ DATA = {'GTA5Domain': 'data/gta5', 'CityscapesDomain': 'data/cityscapes', 'SYNTH
         'SYNTHIASeqDomain': 'data/synthia_seq', 'CityscapesSequenceDomain': 'data/cityscapes',
         'flow of CityscapesSequenceDomain': 'data/flow/cityscapes', 'VIPERDomain': 'data/viper',
         'CityscapesVPSDomain': 'data/cityscapes_vps', 'flow of ImageFolderDomain': 'data/yard/flow'}
+DATA = {kind: Path(folder) for kind, folder in DATA.items()}
 _read = Config.fromfile
 
 

@@ -9,10 +9,15 @@ from udatools.engine.cli import build_config
 from udatools.engine.runner.stages import expand_stages, merge_stage_config, resolve_references
 
 
-def last_stage(path, seed=None):
-    """The resolved config of the last stage."""
+def all_stages(path, seed=None):
+    """The resolved config of every stage."""
     cfg = build_config(path, seed=seed)
-    return resolve_references(merge_stage_config(cfg, expand_stages(cfg.get('stages') or [dict(name='train')])[-1]))
+    stages = expand_stages(cfg.get('stages') or [dict(name='train')])
+    return [resolve_references(merge_stage_config(cfg, stage)) for stage in stages]
+
+
+def last_stage(path, seed=None):
+    return all_stages(path, seed)[-1]
 
 
 @pytest.mark.parametrize('config', ['active/random_points_minidrive', 'active/entropy_pixels_gta2cs', 'labor/ppl_minidrive'])
@@ -32,13 +37,22 @@ def test_what_holds_where_people_differ_comes_from_the_config(repo_root, tmp_pat
 def test_class_weights_of_a_data_set_reach_every_method(repo_root):
     weight = build_config(repo_root / 'configs/source_only/source_only_carla2camvid.py').class_weight
     for name in ('source_only/source_only', 'adaptsegnet/adaptsegnet', 'cbst/cbst', 'fda/fda', 'labor/spl'):
-        cfg = last_stage(repo_root / 'configs' / f'{name}_carla2camvid.py')
-        source, = (objective for objective in cfg.model.objectives if objective.name == 'source')
-        assert list(source.class_weight) == list(weight)
-        others = [objective for objective in cfg.model.objectives if objective.name != 'source']
-        assert not any('class_weight' in objective for objective in others)
-        cfg = last_stage(repo_root / 'configs' / f'{name}_minidrive.py')
-        assert not any('class_weight' in objective for objective in cfg.model.objectives)
+        found = [objective for cfg in all_stages(repo_root / 'configs' / f'{name}_carla2camvid.py')
+                 for objective in cfg.model.objectives]
+        sources = [objective for objective in found if objective.name == 'source']
+        assert sources and all(list(source.class_weight) == list(weight) for source in sources)
+        assert not any('class_weight' in objective for objective in found if objective.name != 'source')
+        assert not any('class_weight' in objective for cfg in all_stages(repo_root / 'configs' / f'{name}_minidrive.py')
+                       for objective in cfg.model.objectives)
+
+
+@pytest.mark.parametrize('config', ['labor/spl', 'labor/ppl', 'active/margin_points', 'active/superpixels'])
+def test_the_answers_alone_train_the_main_model_on_camvid(repo_root, config):
+    for pair, alone in (('carla2camvid', True), ('minidrive', False)):
+        cfg = last_stage(repo_root / 'configs' / f'{config}_{pair}.py')
+        assert [objective.name for objective in cfg.model.objectives] == (
+            ['target'] if alone else ['target', 'source', 'adversarial'])
+        assert (cfg.train_dataloader.dataset.source is None) == alone
 
 
 def test_class_weights_of_carla(real_data_root, repo_root, monkeypatch):

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from shrink import CONFIGS, REPO, config_id, shrink
 
 import udatools  # noqa: F401
+from udatools.active.image_questions import IMAGE_KINDS
 from udatools.engine.runner import StagedRunner
 from udatools.engine.runner.stages import expand_stages, merge_stage_config
 from udatools.registry import HOOKS, MODELS
@@ -49,12 +50,21 @@ def test_runs_at_reduced_size(path, tiny_data, tmp_path):
         assert 0 <= record['metrics']['mIoU'] <= 100
         rounds = record['round'] if (tmp_path / 'ledger.sqlite').exists() else 0  # of self-training nothing is asked in
         packages = [tmp_path / 'requests' / f'round_{k + 1}' / 'request.json' for k in range(rounds)]
-        asked = sum(json.loads(package.read_text())['budget']['asked'] for package in packages)
-        assert record['labelled']['pixels'] == asked
+        headers = [json.loads(package.read_text()) for package in packages]
+        asked, labelled = sum(header['budget']['asked'] for header in headers), record['labelled']['pixels']
+        if not {header['kind'] for header in headers} & set(IMAGE_KINDS):
+            assert labelled == asked
+        else:  # classes are asked for
+            assert labelled == 0 if headers[0]['kind'] == 'tags' else 0 < labelled <= asked
+            assert json.loads((tmp_path / 'tags.json').read_text())['images'].keys() == set(package_keys(packages[0]))
     assert (tmp_path / 'report' / 'index.html').stat().st_size > 1000
     assert (tmp_path / 'final' / 'model.pth').exists()
     journal = json.loads((tmp_path / 'journal.json').read_text())
     assert {record['status'] for record in journal['stages'].values()} == {'done'}
+
+
+def package_keys(package):
+    return [json.loads(line)['key'] for line in (package.parent / 'items.jsonl').read_text().splitlines()]
 
 
 PLAIN_MMSEG = """

@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.config import Config
 from shrink import REPO, shrink
 
 from udatools.engine.cli import evaluate
+from udatools.engine.publish import publish_model
 from udatools.engine.runner import StagedRunner
 from udatools.engine.runner.checkpoints import CheckpointError
 from udatools.engine.runner.stages import StageConfig
@@ -33,6 +35,16 @@ def test_exported_and_training_checkpoints_score_as_the_run_did(run, tmp_path):
     assert plain['mIoU'] == pytest.approx(record['metrics']['mIoU'], abs=0.05)  # other convolutions, the same sums
     assert stage['mIoU'] == pytest.approx(record['metrics']['mIoU'], abs=1e-6)
     assert json.loads((tmp_path / 'a' / 'metrics.json').read_text())['mIoU'] == pytest.approx(plain['mIoU'])
+
+
+def test_published_files_score_as_the_run_did(run, tmp_path):
+    work_dir, _, results = run
+    done = publish_model(work_dir / results['stages'][-1]['checkpoint'], tmp_path, 'net')
+    dataset = Config.fromfile(work_dir / 'final' / 'config.py').test_dataloader.dataset
+    options = {'test_dataloader.dataset.data_root': dataset.data_root}
+    for checkpoint in ([str(done.safetensors)], [str(done.safetensors), str(done.pth)]):  # and the mean of twice the same
+        metrics = evaluate(str(done.config), checkpoint, work_dir=str(tmp_path / 'test'), options=options)
+        assert metrics['mIoU'] == pytest.approx(results['stages'][-1]['metrics']['mIoU'], abs=0.05)
 
 
 def test_config_and_checkpoint_of_different_kinds_are_refused(run, tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dilated VGG16: layout, stride, and torchvision's weights by name."""
+"""The dilated VGG16 and that of FCN-8s: layout, strides, and torchvision's weights by name."""
 import pytest
 import torch
 import torch.nn as nn
@@ -86,3 +86,63 @@ def test_both_outputs_train_everything_before_them():
     network.init_weights()
     network(torch.randn(1, 3, 32, 32))[1].sum().backward()
     assert all(conv.weight.grad.abs().sum() > 0 for conv in network.modules() if isinstance(conv, nn.Conv2d))
+
+
+def build_fcn(**kwargs):
+    torch.manual_seed(0)
+    return MODELS.build(dict(type='FCNVGG16', **{'weights': 'scratch', 'base_channels': NARROW} | kwargs))
+
+
+def full_state():
+    """With torchvision's classifier, as narrow as the rest."""
+    state, wide, deep = torchvision_state(), 4096 * NARROW // 64, 512 * NARROW // 64
+    generator = torch.Generator().manual_seed(4)
+    for name, shape in (('classifier.0', (wide, deep * 49)), ('classifier.3', (wide, wide)), ('classifier.6', (10, wide))):
+        state[f'{name}.weight'] = torch.randn(shape, generator=generator) / shape[1]**0.5
+        state[f'{name}.bias'] = torch.randn(shape[0], generator=generator)
+    return state
+
+
+def test_fcn_strides_of_the_levels():
+    outputs = build_fcn()(torch.zeros(1, 3, 64, 96))
+    assert [tuple(output.shape[1:]) for output in outputs] == [(16, 8, 12), (32, 4, 6), (256, 2, 3)]
+
+
+def test_fcn_on_a_large_enough_image_it_is_torchvisions_classifier(tmp_path):
+    """The middle of a 7 x 7 map sees what the fully connected layers see."""
+    state = full_state()
+    torch.save(state, tmp_path / 'vgg16.pth')
+    network = build_fcn(weights=str(tmp_path / 'vgg16.pth')).eval()
+    network.init_weights()
+    x = torch.randn(1, 3, 224, 224)
+    expected, pools = x, []
+    for index in TORCHVISION:
+        expected = F.conv2d(expected, state[f'features.{index}.weight'], state[f'features.{index}.bias'], padding=1).relu()
+        if index in (2, 7, 14, 21, 28):
+            expected = F.max_pool2d(expected, 2, 2)
+            pools.append(expected)
+    flat = expected.flatten(1)
+    for name in ('classifier.0', 'classifier.3'):
+        flat = F.linear(flat, state[f'{name}.weight'], state[f'{name}.bias']).relu()
+    pool3, pool4, fc7 = network(x)
+    torch.testing.assert_close(pool3, pools[2])
+    torch.testing.assert_close(pool4, pools[3])
+    torch.testing.assert_close(fc7[:, :, 3, 3], flat, rtol=1e-4, atol=1e-4)
+
+
+def test_fcn_weights_without_a_classifier_do_not_do(tmp_path):
+    state = {key: value for key, value in full_state().items() if not key.startswith('classifier')}
+    torch.save(state, tmp_path / 'w.pth')
+    with pytest.raises(WeightsUnavailableError, match='FCNVGG16: 4 parameters are missing .fc6'):
+        build_fcn(weights=str(tmp_path / 'w.pth')).init_weights()
+
+
+def test_fcn_trains_and_drops_channels():
+    network = build_fcn()
+    network.init_weights()
+    head = MODELS.build(dict(type='FCN8sHead', in_channels=(16, 32, 256), num_classes=3))
+    x = torch.randn(2, 3, 64, 64)
+    assert not torch.equal(network(x)[2], network(x)[2]) and torch.equal(network.eval()(x)[2], network(x)[2])
+    head(network.train()(x)).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in head.parameters())
+    assert network.fc6[0].weight.grad.abs().sum() > 0 and network.features[0].weight.grad.abs().sum() > 0

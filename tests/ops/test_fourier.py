@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udatools.ops.fourier import fourier_style_transfer, window_half_size
+from udatools.ops.fourier import fourier_style_transfer, phase_consistency, window_half_size
 
 
 def images(shape, seed):
@@ -130,3 +130,36 @@ def test_beta_out_of_range(beta):
 def test_images_that_do_not_pair(shape):
     with pytest.raises(ValueError, match='pair the images first'):
         fourier_style_transfer(torch.zeros(1, 3, 4, 4), torch.zeros(shape), 0.1)
+
+
+@pytest.mark.parametrize('size', [(8, 12), (7, 9)])
+def test_phase_consistency_is_the_mean_cosine_of_phase_differences(size):
+    one, two = images((3, 2, *size), 5), images((3, 2, *size), 6)
+
+    def phase(image):
+        return np.angle(np.fft.fft2(image.double().numpy()))
+
+    expected = [np.mean([np.cos(phase(one[b, c]) - phase(two[b, c])) for c in range(2)]) for b in range(3)]
+    torch.testing.assert_close(phase_consistency(one, two), torch.tensor(expected, dtype=torch.float32), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(phase_consistency(one, one), torch.ones(3))
+
+
+def test_phases_are_blind_to_amplitudes_and_see_content():
+    source, target = images((1, 3, 32, 48), 0), images((1, 3, 32, 48), 1)
+    moved = fourier_style_transfer(source, target, 0.3)
+    assert float(phase_consistency(moved, source)) > 0.999  # FDA's transfer keeps phases, PCEDA's criterion is met
+    torch.testing.assert_close(phase_consistency(0.5 * source + 30, source), torch.ones(1))  # light and contrast
+    assert float(phase_consistency(255 - source, source)) < -0.99  # all phases turned, but for the mean
+    assert abs(float(phase_consistency(target, source))) < 0.1
+    assert float(phase_consistency(source.roll(5, 3), source)) < 0.2
+
+
+def test_phase_consistency_trains_a_translator():
+    source = images((1, 3, 16, 16), 0)
+    translated = images((1, 3, 16, 16), 1).requires_grad_()
+    before = phase_consistency(translated, source)
+    gradient, = torch.autograd.grad(before.sum(), translated)
+    assert gradient.isfinite().all() and phase_consistency(translated + 20 * gradient / gradient.abs().max(), source) > before
+    assert float(phase_consistency(torch.zeros(1, 1, 4, 4), torch.rand(1, 1, 4, 4))) == 0
+    with pytest.raises(ValueError, match='translate at the size of the originals'):
+        phase_consistency(source, source[..., :8])

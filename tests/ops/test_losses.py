@@ -81,3 +81,33 @@ def test_gradient_matches_finite_differences():
     reference = logits.detach().clone().requires_grad_()
     F.cross_entropy(reference, label, ignore_index=255).backward()
     torch.testing.assert_close(logits.grad, reference.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+@pytest.mark.parametrize('gamma', [1.0, 3.0])
+def test_focal_loss_equals_its_formula(gamma, weighted):
+    generator = torch.Generator().manual_seed(0)
+    logits, label = torch.randn(2, 3, 2, 4, generator=generator), torch.randint(0, 3, (2, 2, 4), generator=generator)
+    label[0, 0, :2] = 255
+    class_weight, pixel_weight = torch.tensor([1.0, 2.0, 0.5]), torch.rand(2, 2, 4, generator=generator)
+    kwargs = dict(class_weight=class_weight, pixel_weight=pixel_weight) if weighted else {}
+    total, count = 0.0, 0
+    for b, y, x in torch.cartesian_prod(torch.arange(2), torch.arange(2), torch.arange(4)).tolist():
+        truth = int(label[b, y, x])
+        if truth != 255:
+            p = float(logits[b, :, y, x].softmax(0)[truth])
+            factor = float(class_weight[truth] * pixel_weight[b, y, x]) if weighted else 1.0
+            total -= factor * (1 - p)**gamma * math.log(p)
+            count += 1
+    assert float(segmentation_cross_entropy(logits, label, gamma=gamma, **kwargs)) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_focal_loss_of_nothing_and_of_certain_pixels_has_a_finite_gradient():
+    logits = torch.zeros(1, 2, 1, 2)
+    logits[0, 0] = 200.0
+    for label in (torch.full((1, 1, 2), 255), torch.zeros(1, 1, 2, dtype=torch.long)):
+        own = logits.clone().requires_grad_()
+        segmentation_cross_entropy(own, label, gamma=1.0).backward()
+        assert torch.isfinite(own.grad).all()
+    with pytest.raises(ValueError, match='gamma is 0.5'):
+        segmentation_cross_entropy(logits, label, gamma=0.5)

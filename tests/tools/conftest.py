@@ -17,3 +17,16 @@ def script(repo_root):
         return lambda *args: module.main([str(arg) for arg in args])
 
     return load
+
+
+@pytest.fixture(scope='session')
+def load_tool(repo_root):
+    """Function: the module of a script by its path below ``tools/``."""
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location(path.removesuffix('.py').replace('/', '_'), repo_root / 'tools' / path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -42,7 +42,11 @@ def package(tmp_path):
 @pytest.mark.parametrize('arguments, message', [
     (['--host', '0.0.0.0'], 'give a token as well'),
     (['--token', 'short'], 'at least 16'),
-    (['--lease', '0'], '--lease is 0'),
+    (['--lease', '0'], 'the lease is 0 seconds'),
+    (['--lease', 'inf'], 'the lease is inf seconds'),
+    (['--lease', 'nan'], 'the lease is nan seconds'),
+    (['--port', '99999'], '--port is 99999; expected 0 to 65535'),
+    (['--who', ' '], "who is ' '; expected a name"),
     (['--images', 'nowhere'], 'nowhere does not exist'),
     (['--budget', '40'], 'expected an amount above 0 for a request with a budget in clicks or seconds'),
 ])

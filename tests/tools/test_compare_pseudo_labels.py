@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import init_default_scope
 from shrink import REPO, shrink
 
-from udatools.registry import DATASETS, MODELS
+from udatools.registry import MODELS
 
 
 @pytest.fixture(scope='module')
@@ -70,17 +70,6 @@ def test_a_share_that_is_jumped_over_is_named(main, run, capsys, monkeypatch):
     assert main([str(run / 'cfg.py'), str(run / 'model.pth'), '--proportions', '0.3', '--methods', 'instance_adaptive']) == 1
     printed, error = capsys.readouterr()
     assert 'instance_adaptive: the share nearest to 0.3 is 0.3300' in error and printed.splitlines()[-1].split() == ['0.3', '-']
-
-
-@pytest.mark.parametrize('part', [dict(indices=[3, 9, 14, 15, 29]), dict(portion=0.5)], ids=['indices', 'portion'])
-def test_labels_of_a_part_of_the_images_are_scored_on_that_part(tool, uneven_video_root, part):
-    root = str(uneven_video_root / 'cityscapes_vps')
-    everything = dict(type='CityscapesVPSDomain', data_root=root, split='val', classes='viper15', pipeline=[])
-    labelled = DATASETS.build(dict(everything)).keys
-    keys = DATASETS.build(dict(everything, labelled=False, **part)).keys
-    expected = [key for key in labelled if key in keys]
-    assert 0 < len(expected) < len(labelled)
-    assert tool.labelled_part(dict(everything, **part), keys).keys == expected
 
 
 def test_a_config_without_pseudo_labels_is_named(main, run, capsys):

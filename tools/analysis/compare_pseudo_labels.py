@@ -68,27 +68,11 @@ def hook_config(args: argparse.Namespace) -> dict[str, Any]:
                      'configs/video_da/vat_vst_minidrive_video.py')
 
 
-def labelled_part(dataset: dict[str, Any], keys: list[str]) -> Any:
-    """The images among ``keys`` that have ground truth, as a data set.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    from udatools.registry import DATASETS
-    settings = dict(dataset, labelled=True, label_dir=None, max_items=None, portion=None, indices=None, pipeline=[])
-    wanted = set(keys)
-    indices = [i for i, key in enumerate(DATASETS.build(dict(settings)).keys) if key in wanted]
-    if not indices:
-        raise ValueError(f'none of the {len(keys)} images has ground truth to score labels with; give a training set of which at '
-                         'least some frames are labelled')
-    return DATASETS.build(dict(settings, indices=indices))
-
-
 def compare(args: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """One record for each method and proportion, and what could not be reached; labels go into ``folder``."""
     from udatools.engine.hooks.pseudo_label_hook import load_frozen
     from udatools.engine.inference import ImagePredictor, TargetImages
-    from udatools.evaluation.pseudo_label_quality import pseudo_label_quality
+    from udatools.evaluation.pseudo_label_quality import labelled_part, pseudo_label_quality
     from udatools.pseudo_labels import AggregatedPredictor, PseudoLabelStore, frame_positions, generate_pseudo_labels, group_clips
     from udatools.pseudo_labels.proportion import Trials, match_proportion
     hook = hook_config(args)

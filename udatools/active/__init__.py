@@ -14,6 +14,7 @@ from .selectors import (
     ConfidenceSelector,
     EntropySelector,
     FilteredSelector,
+    ImageQuestionSelector,
     LabORPPLSelector,
     LabORSPLSelector,
     MarginSelector,
@@ -27,8 +28,8 @@ from .selectors import (
 
 __all__ = [
     'Annotator', 'Answer', 'AnswersPending', 'Budget', 'BudgetExceeded', 'Candidates', 'ConfidenceSelector',
-    'CostModel', 'EntropySelector', 'FilteredSelector', 'GroundTruthOracle', 'HumanAnnotator', 'LabORPPLSelector',
-    'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'Limits', 'MCDALSelector', 'MarginSelector', 'NOT_ANSWERED',
-    'RIPUPixelSelector', 'RIPURegionSelector', 'RandomSelector', 'RegionSelector', 'Request', 'RequestItem',
+    'CostModel', 'EntropySelector', 'FilteredSelector', 'GroundTruthOracle', 'HumanAnnotator', 'ImageQuestionSelector',
+    'LabORPPLSelector', 'LabORSPLSelector', 'LabelLedger', 'LedgerError', 'Limits', 'MCDALSelector', 'MarginSelector',
+    'NOT_ANSWERED', 'RIPUPixelSelector', 'RIPURegionSelector', 'RandomSelector', 'RegionSelector', 'Request', 'RequestItem',
     'RoundResult', 'Selector', 'VOID', 'ask_round'
 ]

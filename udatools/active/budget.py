@@ -2,10 +2,12 @@
 """How much may be asked: a hard limit for the whole campaign and its share for one round, at native resolution."""
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
 from .costs import CostModel
+from .image_questions import CLASS_POINTS, IMAGE_KINDS
 
 UNITS = ('pixels', 'points', 'regions', 'clicks', 'seconds')
 #: Whole steps that a unit is counted in while a budget is cut; seconds are counted in milliseconds.
@@ -32,12 +34,13 @@ class Limits:
 class Budget:
     """A limit on what is asked.
 
-    A selection plans with one click a point, region or connected component; what a person really needs is counted when
-    it is answered.
+    A selection plans with one click a point, region or connected component, and with all classes for a question about an image;
+    what a person really needs is counted when it is answered.
 
     Attributes:
-        unit (str): ``'pixels'``, ``'points'``, ``'regions'`` (points, regions or connected components), ``'clicks'``
-            or ``'seconds'`` (estimated with ``costs``); void answers count like any other.
+        unit (str): ``'pixels'``, ``'points'``, ``'regions'`` (points, regions, connected components, or images where
+            questions are about images), ``'clicks'`` or ``'seconds'`` (estimated with ``costs``); void answers count like
+            any other.
         portion (float | None): limit as a share of all native pixels of the target training set, in (0, 1].
         amount (int | None): limit as a number, >= 0; give exactly one of the two.
         scope (str): ``'total'``, the limit of all rounds together, or ``'round'``, of every single round.
@@ -66,8 +69,8 @@ class Budget:
                              'or budget=None to ask for the whole mask')
         if self.portion is not None and (self.unit != 'pixels' or not 0.0 < self.portion <= 1.0):
             raise ValueError(f'budget portion is {self.portion} {self.unit}; expected a share of pixels in (0, 1]')
-        if self.amount is not None and (int(self.amount) != self.amount or self.amount < 0):
-            raise ValueError(f'budget amount is {self.amount}; expected a whole number >= 0')
+        if self.amount is not None and not _is_count(self.amount):
+            raise ValueError(f'budget amount is {self.amount!r}; expected a whole number >= 0')
         if self.scope not in ('total', 'round'):
             raise ValueError(f"budget scope is {self.scope!r}; expected 'total' or 'round'")
         if self.per_round not in (None, 'equal_rest'):
@@ -95,7 +98,10 @@ class Budget:
 
     def check_kind(self, kind: str) -> None:
         """Raise ValueError if requests of this kind are not counted in the unit of the budget."""
-        if self.unit == 'points' and kind != 'points':
+        if self.unit == 'pixels' and kind in IMAGE_KINDS:
+            raise ValueError(f'the budget is in pixels, the selector asks whole images ({kind}), which are not answered by '
+                             'pixels that it chose; give a budget in clicks, seconds or regions (images)')
+        if self.unit == 'points' and kind not in ('points', CLASS_POINTS):
             raise ValueError(f"the budget is in points, the selector asks for {kind}; choose a selector of "
                              "kind='points', or a budget in pixels, regions, clicks or seconds")
 
@@ -106,7 +112,7 @@ class Budget:
             total_pixels (int): native pixels of the set, or with ``per='image'`` of the image.
             num_rounds (int): rounds of the campaign.
         """
-        single = int(self.amount) if self.amount is not None else int((self.portion or 0.0) * total_pixels)
+        single = int(self.amount) if self.amount is not None else int(Fraction(str(self.portion)) * total_pixels)
         return single if self.scope == 'total' else single * num_rounds
 
     def limits(self, total: float, total_pixels: int, num_rounds: int) -> Limits:
@@ -141,3 +147,8 @@ class Budget:
         if self.per_round is None:
             return left
         return left // max(1, num_rounds - round + 1)
+
+
+def _is_count(value: Any) -> bool:
+    """Whether something is a whole number of at least 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 and float(value).is_integer()

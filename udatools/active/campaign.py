@@ -13,14 +13,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, get_rank
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 
 from .annotators import Annotator, AnswersPending
 from .budget import Limits
-from .collectives import on_rank0, steps_on_rank0
+from .collectives import on_all, on_rank0, steps_on_rank0
+from .image_questions import IMAGE_KINDS
 from .ledger import NO_LIMITS, LabelLedger, LedgerError, column_of
-from .progress import request_progress, units_asked
+from .overlays import write_overlays
+from .progress import request_progress
 from .request import Request, withdraw_request
 from .round_plan import Predict, RoundPlan, TargetSet
 from .selection import input_hash_of, select, spent_before
@@ -49,7 +51,7 @@ class RoundResult:
 
 
 def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selector, annotator: Annotator, *,
-              ledger_path: str | Path, request_dir: str | Path, label_dir: str | Path,
+              ledger_path: str | Path, request_dir: str | Path, label_dir: str | Path, tag_file: str | Path | None = None,
               policy: str = 'first') -> RoundResult:
     """Select, ask, record, export. Collective: every rank calls it with the same arguments.
 
@@ -63,6 +65,7 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
         ledger_path (str | Path): the ledger.
         request_dir (str | Path): package of this round.
         label_dir (str | Path): label PNGs of all rounds.
+        tag_file (str | Path | None): JSON file of the classes of images, where images were asked about as a whole; None: none.
         policy (str): what holds where people differ, of :data:`udatools.active.ledger_merge.POLICIES`.
 
     Returns:
@@ -95,6 +98,9 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
     if request is None:
         raise RuntimeError(f'{request_dir}/request.json is not visible on rank {rank}; all ranks need one shared disk')
 
+    if annotator.waits and request.kind not in IMAGE_KINDS:
+        on_all(lambda: write_overlays(request, [(target.keys[i], target.image_paths[i])
+                                                for i in range(rank, len(target.keys), get_world_size())]))
     header = request.header
     limits = NO_LIMITS if plan.budget is None else plan.budget.limits(
         header['budget']['limit'], header['total_pixels'], plan.num_rounds)
@@ -105,6 +111,8 @@ def ask_round(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Se
             for start in range(0, len(target.keys) if state.pending is None else 0, BATCH):
                 ledger.export_labels(label_dir, target.keys[start:start + BATCH], before_round=plan.round + 1)
                 yield
+            if tag_file is not None and state.pending is None:
+                ledger.export_tags(tag_file, target.keys, before_round=plan.round + 1)
             ledger.checkpoint()
             return state, ledger.spent()
 
@@ -194,6 +202,6 @@ def _used_up(limits: Limits, unit: str) -> str:
 
 
 def _close(ledger: LabelLedger, request: Request, who: str, reason: str) -> None:
-    ledger.close_round(request, who, reason, asked=sum(units_asked(request, key) for key in request.asked_keys()),
-                       answered=ledger.spent(round=request.round)['components'])
+    progress = request_progress(ledger, request)
+    ledger.close_round(request, who, reason, asked=progress.asked, answered=progress.answered)
     print_log(f'round {request.round} is closed: {reason}', logger='current')

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .annotator.images import find_image_root
-from .codecs import CODECS
+from .codecs import CODECS, check_kind
 from .package_files import find_package
 from .request import Request, RequestItem
 
@@ -23,11 +23,12 @@ def export_request(path: str | Path, format: str, out_dir: str | Path, *,
 
     Raises:
         FileNotFoundError: if there is no package, or no image root.
-        ValueError: if the package is damaged or the format cannot be exported.
+        ValueError: if the package is damaged, or the format cannot be exported or does not suit the question.
     """
     request = Request.load(path)
     if request is None:
         request = find_package(path).request
+    check_kind(CODECS[format], request)
     root = find_image_root(request, images)
     missing: list[str] = []
 

@@ -16,13 +16,13 @@ import numpy as np
 from udatools.utils.atomic import write_json_atomic
 from udatools.visualization.tables import text_table
 
-from .codecs import CODECS, detect
+from .codecs import CODECS, check_kind, detect
 from .ledger import KNOWN, OVER_BUDGET, RECORDED, LabelLedger, LedgerError, Outcome
 from .ledger_merge import overlay
 from .package_files import Package
 from .progress import Progress, request_progress
 from .request import NOT_ANSWERED, VOID, Answer, Request
-from .submission import Problem, Submission
+from .submission import Problem, Submission, TakenBack, person_name
 
 #: Problems that a console shows; the report has all.
 SHOWN = 20
@@ -59,6 +59,7 @@ class ImportReport:
         files (list[FileReport]): one a file.
         outcomes (list[Outcome]): one an answer (image and person).
         problems (list[Problem]): of all files together, such as one person's contradicting files.
+        kept (list[Problem]): answers that were taken back after an earlier import; the ledger keeps them.
         refused (str): why nothing at all was stored, ``''`` if the ledger took it.
         closed (bool): whether the round is closed now.
         progress (Progress | None): of the request afterwards.
@@ -69,6 +70,7 @@ class ImportReport:
     files: list[FileReport]
     outcomes: list[Outcome] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
     refused: str = ''
     closed: bool = False
     progress: Progress | None = None
@@ -102,20 +104,25 @@ def import_answers(package: Package, paths: Sequence[str | Path], *, format: str
         dry_run (bool): say what would happen, store nothing.
     """
     request = package.request
-    files, read = [], []
+    files: list[FileReport] = []
+    read: list[tuple[str, Answer]] = []
+    undone: list[TakenBack] = []
     for path in map(Path, paths):
         file = FileReport(str(path), sha256=sha256(path.read_bytes()).hexdigest() if path.is_file() else '')
         files.append(file)
-        read += _read(path, request, format, who, file)
+        found, taken_back = _read(path, request, format, who, file)
+        read += found
+        undone += taken_back
     report = ImportReport(request.request_id, request.round, dry_run, files)
     answers = _one_each(read, report.problems)
     with LabelLedger(package.ledger_path) as ledger:
         try:
             report.outcomes = list(ledger.record(request, answers, within_budget=True, dry_run=dry_run).outcomes)
             report.progress = request_progress(ledger, request)
+            report.kept = _still_stored(ledger, undone)
             if close and not dry_run and not any(file.refused for file in files):
                 ledger.close_round(request, who or 'import', 'closed by hand', asked=report.progress.asked,
-                                   answered=ledger.spent(round=request.round)['components'])
+                                   answered=report.progress.answered)
             report.closed = ledger.why_closed(request.round) is not None
         except LedgerError as error:
             report.refused = str(error)
@@ -125,36 +132,50 @@ def import_answers(package: Package, paths: Sequence[str | Path], *, format: str
     return report
 
 
-def _read(path: Path, request: Request, format: str, who: str | None, file: FileReport) -> list[tuple[str, Answer]]:
-    """(file, answer) of what fits the request; the file's report says what does not."""
+def _read(path: Path, request: Request, format: str, who: str | None,
+          file: FileReport) -> tuple[list[tuple[str, Answer]], list[TakenBack]]:
+    """(file, answer) of what fits the request, and what was undone; the file's report says what does not fit."""
     try:
         codec = detect(path) if format == 'auto' else CODECS[format]
         file.format = codec.name
+        check_kind(codec, request)
         submission = codec.read(path, request)
     except (ValueError, OSError) as error:
         file.refused = str(error)
-        return []
+        return [], []
     file.problems = list(submission.problems)
     if submission.request_id not in (None, request.request_id):
         file.refused = (f'it answers request {str(submission.request_id)[:12]}, not {request.request_id[:12]} of round '
                         f'{request.round}; give the package that it was exported from')
-        return []
+        return [], []
     if (refusal := _name_problem(submission, who)) is not None:
         file.refused = refusal
-        return []
+        return [], []
     found = []
     for answer in submission.answers:
         wrong = _misfit(answer, request)
         if wrong is not None:
             file.problems.append(Problem(answer.key, wrong))
-        elif (answer.answer != NOT_ANSWERED).any():
-            found.append((str(path), replace(answer, annotator=who or answer.annotator)))
+        elif not answer.is_empty:
+            found.append((str(path), replace(answer, annotator=person_name(who or answer.annotator))))
     file.answers = len(found)
-    return found
+    return found, [replace(undone, annotator=person_name(who or undone.annotator)) for undone in submission.taken_back]
+
+
+def _still_stored(ledger: LabelLedger, undone: Iterable[TakenBack]) -> list[Problem]:
+    """What the ledger, which is never changed, holds of answers that were taken back."""
+    kept = []
+    for one in undone:
+        said = ledger.labels_by_person(one.key).get(one.annotator)
+        count = 0 if said is None else int(((said != NOT_ANSWERED) & one.pixels).sum())
+        if count:
+            kept.append(Problem(f'{one.key!r} by {one.annotator}', f'{count} answered pixels were taken back after they had been '
+                                'imported; the ledger keeps them. Answer them anew; void takes them out of training'))
+    return kept
 
 
 def _name_problem(submission: Submission, who: str | None) -> str | None:
-    names = sorted({answer.annotator for answer in submission.answers})
+    names = sorted({person_name(answer.annotator) for answer in submission.answers})
     if who is None and '' in names:
         return 'it does not say who answered; give --who NAME'
     if who is not None and len(names) > 1:
@@ -186,8 +207,14 @@ def _one_each(read: Iterable[tuple[str, Answer]], problems: list[Problem]) -> li
             found[name] = answer
             continue
         first = found[name]
-        if (first.clicks, first.seconds) == (answer.clicks, answer.seconds) and np.array_equal(first.answer, answer.answer):
+        if ((first.clicks, first.seconds, first.tags) == (answer.clicks, answer.seconds, answer.tags)
+                and np.array_equal(first.answer, answer.answer)):
             problems.append(Problem(f'{source}: {answer.key}', f'the same answer of {answer.annotator} twice; taken once'))
+            continue
+        if first.tags is not None and first.tags != answer.tags:
+            problems.append(Problem(f'{source}: {answer.key}', 'the tags are others than in an earlier file of '
+                                    f'{answer.annotator}; they were left out of both'))
+            found[name] = replace(first, tags=None)
             continue
         differ = (first.answer != NOT_ANSWERED) & (answer.answer != NOT_ANSWERED) & (first.answer != answer.answer)
         if differ.any():
@@ -197,7 +224,7 @@ def _one_each(read: Iterable[tuple[str, Answer]], problems: list[Problem]) -> li
         merged = np.where(contradicted[name], np.uint8(NOT_ANSWERED), overlay(first.answer, answer.answer))
         found[name] = replace(first, answer=merged, clicks=first.clicks + answer.clicks,
                               seconds=first.seconds + answer.seconds)
-    return [answer for answer in found.values() if (answer.answer != NOT_ANSWERED).any()]
+    return [answer for answer in found.values() if not answer.is_empty]
 
 
 def _write_report(folder: Path, report: ImportReport) -> Path:
@@ -229,6 +256,7 @@ def format_import(report: ImportReport) -> str:
     lines += [f'  left out - {problem.where}: {problem.what}' for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f'  ... and {len(problems) - SHOWN} more, all in the report')
+    lines += [f'  kept - {problem.where}: {problem.what}' for problem in report.kept]
     if over := sum(outcome.status == OVER_BUDGET for outcome in report.outcomes):
         lines.append(f'{over} answers are over the budget of the campaign and were not stored; --close goes on with the others.')
     if report.refused:

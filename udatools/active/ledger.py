@@ -28,10 +28,12 @@ import cv2
 import numpy as np
 
 from .budget import Limits
+from .image_questions import CLASS_POINTS, TAGS
 from .ledger_budget import BudgetGuard, check_spent
 from .ledger_merge import check_policy, latest_of_each, overlay
 from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
 from .ledger_schema import BudgetExceeded, LedgerError, RoundClosed, transaction
+from .ledger_tags import check_answer, clicks_and_seconds, encode_tags, new_counts
 from .request import NOT_ANSWERED, VOID, Answer, Request
 
 __all__ = ['SPENT_COLUMNS', 'BudgetExceeded', 'LabelLedger', 'LedgerError', 'Outcome', 'RecordSummary', 'RoundClosed',
@@ -267,6 +269,11 @@ class LabelLedger(LedgerReader):
         if not answer.annotator or min(answer.clicks, answer.seconds) < 0 or not np.isfinite(answer.seconds):
             raise LedgerError(f'answer to {answer.key!r} is by {answer.annotator!r}, with {answer.clicks} clicks in '
                               f'{answer.seconds} s; expected a name, and numbers >= 0')
+        if request.kind == TAGS:
+            check_answer(request, answer)
+        elif answer.tags is not None:
+            raise LedgerError(f'answer to {answer.key!r} holds tags of the image; request {request.request_id[:12]} asks for '
+                              f'{request.kind}')
         asked = request.regions(answer.key) > 0
         stored = np.where(asked, given, np.uint8(NOT_ANSWERED)).astype(np.uint8)
         unknown = np.unique(stored[(stored >= request.num_classes) & (stored < VOID)])
@@ -286,6 +293,8 @@ class LabelLedger(LedgerReader):
         if people and next(iter(people.values())).shape != given.shape:
             raise LedgerError(f'answer to {answer.key!r} is {given.shape}, earlier ones to it '
                               f'{next(iter(people.values())).shape}: the image changed; use a new work directory')
+        if request.kind == TAGS:
+            return self._difference_of_tags(request, answer, given, digest, earlier)
         mine = people.pop(answer.annotator, np.full_like(given, NOT_ANSWERED))
         delta = np.where(given == mine, np.uint8(NOT_ANSWERED), given)
         answered = delta != NOT_ANSWERED
@@ -302,23 +311,42 @@ class LabelLedger(LedgerReader):
         counts = np.bincount(delta[answered], minlength=256)
         clicks, seconds = int(answer.clicks), float(answer.seconds)
         before = mine != NOT_ANSWERED
-        if 2 * int((before & (given != NOT_ANSWERED)).sum()) > int(before.sum()):  # the same sheet, filled in further
+        on_sheet = before & (request.regions(answer.key) > 0)  # without the answers to other rounds
+        if 2 * int((on_sheet & (given != NOT_ANSWERED)).sum()) > int(on_sheet.sum()):  # the same sheet, filled in further
             clicks = max(0, clicks - sum(row[0] for row in earlier))
             seconds = max(0.0, seconds - sum(row[1] for row in earlier))
         return dict(
-            created_at=_now(), request_id=request.request_id, round=request.round, key=answer.key,
-            annotator=answer.annotator, tool=answer.tool, height=given.shape[0], width=given.shape[1],
-            pixels=int(new.sum()), points=int(new.sum()) if request.kind == 'points' else 0, clicks=clicks,
+            _entry(request, answer, delta, digest), pixels=int(new.sum()),
+            points=int(new.sum()) if request.kind in ('points', CLASS_POINTS) else 0, clicks=clicks,
             components=_new_regions(request, answer.key, new, covered | before), seconds=seconds,
-            void=int((delta[new] == VOID).sum()), rejected=0,
-            overlap=int((answered & covered & ~corrected).sum()), conflicts=int(conflicts.sum()),
-            corrections=int(corrected.sum()),
-            histogram=json.dumps({int(c): int(counts[c]) for c in np.flatnonzero(counts[:request.num_classes])}),
-            asked=request[answer.key].asked, answered_at=answer.answered_at, digest=digest, answer=_encode(delta))
+            void=int((delta[new] == VOID).sum()), overlap=int((answered & covered & ~corrected).sum()),
+            conflicts=int(conflicts.sum()), corrections=int(corrected.sum()),
+            histogram=json.dumps({int(c): int(counts[c]) for c in np.flatnonzero(counts[:request.num_classes])}))
+
+    def _difference_of_tags(self, request: Request, answer: Answer, empty: np.ndarray, digest: str,
+                            earlier: list[Any]) -> dict[str, Any] | None:
+        """The same for tags of the image."""
+        said = None if answer.tags is None else frozenset(answer.tags)
+        entries = self._tag_entries(answer.key, round=request.round)
+        counts = new_counts(said, entries, answer.annotator)
+        if counts is None and earlier:
+            return None
+        clicks, seconds = clicks_and_seconds(answer, entries, earlier)
+        return dict(_entry(request, answer, empty, digest), clicks=clicks, seconds=seconds, tags=encode_tags(said),
+                    **(counts or {}))
 
     def checkpoint(self) -> None:
         """Move everything into the main file, so that readers without locks see it."""
         self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+
+
+def _entry(request: Request, answer: Answer, delta: np.ndarray, digest: str) -> dict[str, Any]:
+    """An entry that counts nothing yet."""
+    return dict(
+        created_at=_now(), request_id=request.request_id, round=request.round, key=answer.key, annotator=answer.annotator,
+        tool=answer.tool, height=delta.shape[0], width=delta.shape[1], pixels=0, points=0, clicks=0, components=0, seconds=0.0,
+        void=0, rejected=0, overlap=0, conflicts=0, corrections=0, histogram='{}', asked=request[answer.key].asked,
+        answered_at=answer.answered_at, digest=digest, answer=_encode(delta))
 
 
 def _new_regions(request: Request, key: str, new: np.ndarray, before: np.ndarray) -> int:
@@ -330,7 +358,8 @@ def _new_regions(request: Request, key: str, new: np.ndarray, before: np.ndarray
 
 
 def _digest(answer: Answer, stored: np.ndarray) -> str:
-    about = json.dumps([answer.tool, int(answer.clicks), float(answer.seconds), stored.shape])
+    tags = [] if answer.tags is None else [sorted(answer.tags)]  # nothing where there are none: digests stay what they were
+    about = json.dumps([answer.tool, int(answer.clicks), float(answer.seconds), stored.shape, *tags])
     return sha256(about.encode() + stored.tobytes()).hexdigest()
 
 

@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from udatools.utils.atomic import write_png_atomic, write_text_atomic
+from udatools.utils.atomic import write_json_atomic, write_png_atomic, write_text_atomic
 
 from .budget import Limits
+from .image_questions import IMAGE_KINDS, TAGS, merge_tags
 from .ledger_merge import count_disagreement, latest_of_each, merge_entries
 from .ledger_schema import LedgerError, open_database
+from .ledger_tags import TagEntries, tags_of_rows
 from .request import NOT_ANSWERED, VOID
 
 Self = TypeVar('Self', bound='LedgerReader')
@@ -26,7 +28,7 @@ _COLUMN_OF = dict(pixels='pixels', points='points', regions='components', compon
                   seconds='seconds')
 _ROW_COLUMNS = ('id', 'created_at', 'annotator', 'tool', 'request_id', 'round', 'key', 'pixels', 'points', 'clicks',
                 'components', 'seconds', 'void', 'rejected', 'overlap', 'conflicts', 'corrections', 'histogram', 'asked',
-                'answered_at')
+                'answered_at', 'tags')
 _CSV_NAMES = dict(created_at='when', annotator='who', request_id='request', key='image', asked='asked_pixels')
 
 
@@ -264,6 +266,29 @@ class LedgerReader:
         """Pixels answered already (void included): bool, (H, W); None if there is none."""
         label = self.label(key, before_round=before_round)
         return None if label is None else label != NOT_ANSWERED
+
+    def _tag_entries(self, key: str, *, round: int | None = None, before_round: int | None = None) -> TagEntries:
+        """(person, classes) of the latest of these rounds that asked the image as a whole and was answered."""
+        where, values = _span(round, before_round)
+        kinds = dict(self._db.execute('SELECT request_id, kind FROM requests'))
+        found = self._db.execute(f'SELECT round, annotator, tags, request_id, answer FROM records{where} AND key = ? '
+                                 'ORDER BY round, id', (*values, key))
+        rows = [row for row in found if kinds[row[3]] in IMAGE_KINDS]
+        return tags_of_rows([(annotator, text, None if kinds[request] == TAGS else decode_answer(blob))
+                             for number, annotator, text, request, blob in rows if number == rows[-1][0]])
+
+    def tags(self, key: str, *, round: int | None = None, before_round: int | None = None) -> frozenset[int] | None:
+        """Classes that are in an image, as people said who were asked about the image as a whole; None if nobody did.
+
+        Of several rounds the latest holds; where people differ, the policy of the campaign says what does.
+        """
+        return merge_tags(self._tag_entries(key, round=round, before_round=before_round), self.policy())
+
+    def export_tags(self, path: str | Path, keys: Sequence[str], *, before_round: int | None = None) -> None:
+        """Write ``{"classes": [names], "images": {key: [train ids]}}``, atomically; images without an answer are left out."""
+        found = ((key, self.tags(key, before_round=before_round)) for key in keys)
+        names = [row['name'] for row in self.settings().get('classes', [])]
+        write_json_atomic(Path(path), dict(classes=names, images={key: sorted(tags) for key, tags in found if tags is not None}))
 
     def export_labels(self, label_dir: str | Path, keys: Sequence[str] | None = None, *,
                       before_round: int | None = None) -> int:

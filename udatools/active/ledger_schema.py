@@ -3,7 +3,8 @@
 
 ``PRAGMA user_version`` is the version of the schema. Version 1 kept one answer of a person to an image in ``answers``;
 version 2 adds to such a file the table ``entries``, where a person may add to an answer or correct it, and ``closures``;
-version 3 adds to entries what was asked of the image and when it was answered, to the campaign limits of a single round.
+version 3 adds to entries what was asked of the image and when it was answered, to the campaign limits of a single round;
+version 4 adds tags of the image to entries.
 What is stored is left as it is: all versions are read through the temporary views ``records`` and ``statements``.
 """
 import sqlite3
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _CAMPAIGN = """
 CREATE TABLE IF NOT EXISTS campaign (
@@ -40,7 +41,8 @@ BEGIN SELECT RAISE(ABORT, 'the label ledger is append-only: {verb} of {table} is
 _NEW_COLUMNS = {
     'campaign': {'image_budget': ('REAL', 'NULL'), 'policy': ("TEXT NOT NULL DEFAULT 'first'", "'first'"),
                  'round_budget': ('REAL', 'NULL'), 'image_round_budget': ('REAL', 'NULL')},
-    'entries': {'asked': ('INTEGER', 'NULL'), 'answered_at': ("TEXT NOT NULL DEFAULT ''", "''")},
+    'entries': {'asked': ('INTEGER', 'NULL'), 'answered_at': ("TEXT NOT NULL DEFAULT ''", "''"),
+                'tags': ('TEXT', 'NULL')},
 }
 _SHARED = ('{id} AS id, created_at, request_id, round, key, annotator, tool, height, width, pixels, points, clicks, components, '
            'seconds, void, rejected, {extra}, histogram, digest, answer')
@@ -103,11 +105,11 @@ def _prepare(db: sqlite3.Connection, read_only: bool) -> None:
         raise sqlite3.DatabaseError('it has no table of requests and answers')
     parts, first = [], 0
     if 'answers' in tables:  # of version 1; nothing is added to it any more
-        extra = "0 AS overlap, 0 AS conflicts, 0 AS corrections, NULL AS asked, '' AS answered_at"
+        extra = "0 AS overlap, 0 AS conflicts, 0 AS corrections, NULL AS asked, '' AS answered_at, NULL AS tags"
         parts.append(f'SELECT {_SHARED.format(id="id", extra=extra)} FROM answers')
         first = db.execute('SELECT COALESCE(MAX(id), 0) FROM answers').fetchone()[0]
     if 'entries' in tables:
-        extra = 'overlap, conflicts, corrections, asked, answered_at'
+        extra = 'overlap, conflicts, corrections, asked, answered_at, tags'
         parts.append(f'SELECT {_SHARED.format(id=f"id + {first}", extra=extra)} FROM ({_complete(db, "entries")})')
     db.execute(f'CREATE TEMP VIEW records AS {" UNION ALL ".join(parts)}')
     if 'closures' not in tables:  # version 1, only read

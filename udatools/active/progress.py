@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much of a request is answered, in the units that people are asked: points, or regions.
 
-A region counts when all of its pixels are answered: half a region is half-finished work.
+A region counts when all of its pixels are answered: half a region is half-finished work. A question about an image counts when
+anything is said to it.
 """
 from dataclasses import dataclass
 
 import numpy as np
 
+from .image_questions import IMAGE_KINDS
 from .ledger_reader import LedgerReader
 from .request import Request
 
@@ -16,7 +18,7 @@ class Progress:
     """State of a request.
 
     Attributes:
-        unit (str): ``'points'`` or ``'regions'``.
+        unit (str): ``'points'``, ``'regions'`` or ``'images'``.
         asked (int): units asked.
         answered (int): units answered, by anybody; void is an answer.
         images (int): images with something asked.
@@ -41,11 +43,13 @@ class Progress:
 
 def unit_of(kind: str) -> str:
     """What the units of a kind of request are called."""
+    if kind in IMAGE_KINDS:
+        return 'images'
     return 'points' if kind == 'points' else 'regions'
 
 
 def units_asked(request: Request, key: str) -> int:
-    """Points or regions asked in one image."""
+    """Points or regions asked in one image, 1 for a question about it."""
     item = request[key]
     return item.asked if request.kind == 'points' else item.components
 
@@ -58,6 +62,8 @@ def units_answered(request: Request, key: str, answered: np.ndarray) -> int:
         key (str): the image.
         answered (np.ndarray): bool, (H, W).
     """
+    if request.kind in IMAGE_KINDS:
+        return int(answered.any())
     region = request.regions(key)
     open_ = region[(region > 0) & ~answered]
     return units_asked(request, key) - (open_.size if request.kind == 'points' else int(np.unique(open_).size))
@@ -72,7 +78,10 @@ def request_progress(ledger: LedgerReader, request: Request) -> Progress:
         of_image = units_asked(request, key)
         asked += of_image
         mask = ledger.answered_mask(key) if key in touched else None
-        if mask is not None:
+        if request.kind in IMAGE_KINDS:
+            found = int(key in touched and ledger.tags(key, round=request.round) is not None)
+            answered, done = answered + found, done + found
+        elif mask is not None:
             found = units_answered(request, key, mask)
             answered += found
             done += found == of_image

@@ -5,6 +5,7 @@
 the content; it holds no time and no path of a machine, so the same selection gives the same id everywhere.
 """
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -39,9 +40,9 @@ class RequestItem:
         sha1 (str): of the image file, ``''`` if it could not be read.
         height (int): native height.
         width (int): native width.
-        candidates (int): pixels that the selector offered.
-        asked (int): pixels asked.
-        components (int): regions asked: connected ones, or those of the selector.
+        candidates (int): pixels that the selector offered; 1 where the question is about the image.
+        asked (int): pixels asked; of a question about the image, the classes that are looked for.
+        components (int): regions asked: connected ones, or those of the selector; 1 where the question is about the image.
         mask (str | None): mask file relative to the package, None if nothing is asked.
         mask_sha256 (str): of the mask's uint16 pixels, ``''`` if nothing is asked.
     """
@@ -71,6 +72,8 @@ class Answer:
         components (int): regions answered.
         seconds (float): time it took, or an estimate of it.
         answered_at (str): when the last of it was given, ISO 8601 in UTC; ``''`` where that is not known.
+        tags (tuple[int, ...] | None): classes that are in the image, where that was asked; the map is empty then. None: not
+            answered, or not asked.
     """
     key: str
     answer: np.ndarray
@@ -81,6 +84,12 @@ class Answer:
     components: int = 0
     seconds: float = 0.0
     answered_at: str = ''
+    tags: tuple[int, ...] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is answered in it."""
+        return self.tags is None and not (self.answer != NOT_ANSWERED).any()
 
 
 def class_table(classes: Sequence[str], palette: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
@@ -146,7 +155,7 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """``'segments'``, ``'points'`` or ``'regions'`` (one label a region)."""
+        """``'segments'``, ``'points'``, ``'regions'`` (one label a region); of whole images ``'tags'``, ``'class_points'``."""
         return str(self.header['kind'])
 
     @property
@@ -161,11 +170,11 @@ class Request:
         return key in self._by_key
 
     def asked_keys(self) -> list[str]:
-        """Images with at least one asked pixel, in the order of the package."""
+        """Images with something asked, in the order of the package."""
         return [item.key for item in self.items if item.asked]
 
     def regions(self, key: str) -> np.ndarray:
-        """Region ids of an image: uint16, (H, W), 0 = not asked.
+        """Region ids of an image: uint16, (H, W), 0 = not asked; of tags 0 everywhere, no pixel answers them.
 
         Raises:
             ValueError: if the mask file is missing or is not the one the request was written with.
@@ -194,8 +203,9 @@ class Request:
             return None
         try:
             header = json.loads(text)
-            lines = (root / 'items.jsonl').read_text(encoding='utf-8').splitlines()
-            items = [RequestItem(**json.loads(line)) for line in lines]
+            # Names may hold characters that str.splitlines takes for ends of lines.
+            lines = (root / 'items.jsonl').read_text(encoding='utf-8').split('\n')
+            items = [RequestItem(**json.loads(line)) for line in lines if line]
             _check_paths(items)
             intact = header['request_id'] == _request_id(header, items)
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -227,8 +237,9 @@ def write_mask(root: Path, key: str, region: np.ndarray) -> str:
 
 
 def withdraw_request(root: Path) -> None:
-    """Mark a package as incomplete before its files are written again."""
+    """Mark a package as incomplete before its files are written again; its overlays show what was asked before."""
     (root / 'request.json').unlink(missing_ok=True)
+    shutil.rmtree(root / 'overlays', ignore_errors=True)
 
 
 def write_request(root: Path, header: Mapping[str, Any], items: Sequence[RequestItem]) -> Request:

@@ -19,6 +19,7 @@ from udatools.ops.digests import json_digest
 from udatools.utils.atomic import write_bytes_atomic, write_png_atomic
 
 from .collectives import on_all, on_rank0
+from .image_questions import CLASS_POINTS, IMAGE_KINDS
 from .ledger import LabelLedger
 from .points_table import Row, point_rows, write_points
 from .request import MAX_REGION, RequestItem, class_table, number_regions, region_digest, write_mask, write_request
@@ -57,7 +58,7 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
     """
     if plan.budget:
         plan.budget.check_kind(selector.kind)
-    mine = range(get_rank(), len(target.keys), get_world_size())
+    mine, num_classes = range(get_rank(), len(target.keys), get_world_size()), len(target.classes)
 
     def score() -> Scored:
         histogram: np.ndarray = np.zeros(NUM_SCORE_BINS, np.int64)
@@ -70,7 +71,7 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
                     stored = _score_image(plan, i, target.keys[i], predict, selector, ledger)
                     _write_candidates(file, input_hash, *stored)
                 found, size = stored
-                units = units_of(found, size, selector, plan.budget)
+                units = units_of(found, size, selector, plan.budget, num_classes)
                 histogram += score_histogram(units.score, units.cost)
                 pixels += size[0] * size[1]
                 limit += plan.budget.limit(size[0] * size[1], plan.num_rounds) if plan.budget else 0
@@ -87,7 +88,7 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
     cut = find_cut(np.sum([part.histogram for part in scored], axis=0), allowance)
 
     def own_units(i: int) -> Units:
-        return units_of(*_own(request_dir, target.keys[i], input_hash), selector, plan.budget)
+        return units_of(*_own(request_dir, target.keys[i], input_hash), selector, plan.budget, num_classes)
 
     def at_cut() -> dict[str, int]:
         return {target.keys[i]: cost_at_cut(units.score, units.cost, cut) for i in mine for units in (own_units(i), )}
@@ -101,7 +102,10 @@ def select(plan: RoundPlan, target: TargetSet, predict: Predict, selector: Selec
         for i in mine:
             key, units = target.keys[i], own_units(i)
             here = _cut_image(plan, units, spent.get(key, 0)) if per_image else Cut(cut.pattern, int(rests.get(key, 0)))
-            written[i] = _write_item(plan, target, i, selector, units, here, request_dir)
+            if selector.kind in IMAGE_KINDS:
+                written[i] = _write_question(plan, target, i, selector, units, here, request_dir, ledger_path)
+            else:
+                written[i] = _write_item(plan, target, i, selector, units, here, request_dir)
         return written
 
     rows = {i: row for part in on_all(write_masks) for i, row in part.items()}
@@ -160,8 +164,11 @@ def _write_package(plan: RoundPlan, target: TargetSet, selector: Selector, input
         write_points(request_dir, points)
     write_request(request_dir, header, items)
     planned = '' if budget['unit'] == 'pixels' else f', planned as {budget["planned"]} {budget["unit"]}'
-    print_log(f'round {plan.round}: {asked} of {pixels} pixels asked ({asked / pixels:.2%}){planned}, in {request_dir}',
-              logger='current')
+    if selector.kind in IMAGE_KINDS:
+        what = f'{selector.kind} of {sum(item.asked > 0 for item in items)} of {len(items)} images asked'
+    else:
+        what = f'{asked} of {pixels} pixels asked ({asked / pixels:.2%})'
+    print_log(f'round {plan.round}: {what}{planned}, in {request_dir}', logger='current')
 
 
 def input_hash_of(plan: RoundPlan, target: TargetSet, selector: Selector, ledger_digest: str) -> str:
@@ -184,6 +191,8 @@ def _score_image(plan: RoundPlan, i: int, key: str, predict: Predict, selector: 
         raise ValueError(f'{key!r} is {height}x{width} now, its earlier answers are {answered.shape}; the images '
                          'changed since they were labelled: use a new work directory')
     open_ = np.ones((height, width), bool) if answered is None else ~answered
+    if selector.kind in IMAGE_KINDS:  # asked once; which pixels are answered does not matter
+        open_[:] = ledger.tags(key, before_round=plan.round) is None
     if 'excluded' in selector.inputs:
         outputs['excluded'] = torch.from_numpy(~open_)
     seed = [plan.seed, plan.round, *hashlib.sha256(key.encode('utf-8')).digest()]
@@ -232,15 +241,33 @@ def _write_item(plan: RoundPlan, target: TargetSet, i: int, selector: Selector, 
     if selector.kind == 'regions' and count > MAX_REGION:
         raise ValueError(f'{count} regions are asked in {key!r}; their ids end at {MAX_REGION}: choose larger regions or a '
                          'smaller budget')
+    item = _item(key, image, units, region if count else None, int(chosen.sum()), count, request_dir)
+    points = point_rows(item.path, item.width, plan.round, units.flat_index[chosen], units.score[units.member[chosen]]) \
+        if selector.kind == 'points' else []
+    return item, int(units.cost[taken].sum()), points
+
+
+def _write_question(plan: RoundPlan, target: TargetSet, i: int, selector: Selector, units: Units, cut: Cut, request_dir: Path,
+                    ledger_path: str | Path) -> tuple[RequestItem, int, list[Row]]:
+    """The same for a question about the image: points may lie wherever no earlier answer does, tags lie nowhere."""
+    key, taken = target.keys[i], units_within(units.score, units.cost, cut, cut.rest)
+    region = None
+    if taken.any() and selector.kind == CLASS_POINTS:
+        with LabelLedger(ledger_path, read_only=True) as ledger:
+            answered = ledger.answered_mask(key, before_round=plan.round)
+        region = np.ones(units.size, np.uint16) if answered is None else (~answered).astype(np.uint16)
+    asked = int(taken.sum())
+    item = _item(key, Path(target.image_paths[i]), units, region, asked * len(target.classes), asked, request_dir)
+    return item, int(units.cost[taken].sum()), []
+
+
+def _item(key: str, image: Path, units: Units, region: np.ndarray | None, asked: int, components: int,
+          request_dir: Path) -> RequestItem:
     mask, digest = None, ''
-    if count:
+    if region is not None:
         mask, digest = write_mask(request_dir, key, region), region_digest(region)
     else:  # of a selection with other inputs
         (request_dir / 'masks' / f'{key}.png').unlink(missing_ok=True)
     sha1 = hashlib.sha1(image.read_bytes(), usedforsecurity=False).hexdigest() if image.is_file() else ''
-    item = RequestItem(key=key, path=key + image.suffix, sha1=sha1, height=units.size[0], width=units.size[1],
-                       candidates=units.flat_index.size, asked=int(chosen.sum()), components=count, mask=mask,
-                       mask_sha256=digest)
-    points = point_rows(item.path, item.width, plan.round, units.flat_index[chosen], units.score[units.member[chosen]]) \
-        if selector.kind == 'points' else []
-    return item, int(units.cost[taken].sum()), points
+    return RequestItem(key=key, path=key + image.suffix, sha1=sha1, height=units.size[0], width=units.size[1],
+                       candidates=units.flat_index.size, asked=asked, components=components, mask=mask, mask_sha256=digest)

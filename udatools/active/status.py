@@ -11,7 +11,7 @@ from udatools.visualization.tables import human_seconds, percent, text_table
 from .codecs.page import PageCodec
 from .ledger_reader import SPENT_COLUMNS, LedgerReader, column_of
 from .package_files import LEDGER, package_of_round
-from .progress import request_progress, unit_of, units_answered, units_asked
+from .progress import request_progress, unit_of, units_answered
 from .request import NOT_ANSWERED, VOID, Request
 
 _COSTS = ('images', *SPENT_COLUMNS)
@@ -78,20 +78,21 @@ def _round(work_dir: Path, ledger: LedgerReader, number: int, closures: list[dic
     closure = next((row for row in closures if row['round'] == number), None)
     spent = ledger.spent(round=number)
     request = package_of_round(work_dir, number)
-    if request is not None and request.request_id == about['request_id']:
+    if request is not None and request.request_id != about['request_id']:
+        request = None
+    if request is not None:
         about.update(kind=request.kind, unit=unit_of(request.kind), asked_images=len(request.asked_keys()),
                      asked_pixels=sum(item.asked for item in request.items))
-    if why is None and 'kind' in about and request is not None:
-        progress = request_progress(ledger, request)
-        about.update(asked=progress.asked, answered=progress.answered, complete_images=progress.done,
-                     not_imported=_not_imported(ledger, request))
-        if progress.answered == progress.asked:
-            about['state'] = 'answered'
-    elif closure is not None:
+    if closure is not None:
         about.update(asked=closure['asked'], answered=closure['answered'])
+    elif request is None:
+        about.update(asked=None, answered=spent['components'])
     else:
-        about.update(asked=None if request is None else sum(units_asked(request, key) for key in request.asked_keys()),
-                     answered=spent['components'])
+        progress = request_progress(ledger, request)
+        about.update(asked=progress.asked, answered=progress.answered)
+        if why is None:
+            about.update(complete_images=progress.done, not_imported=_not_imported(ledger, request))
+            about['state'] = 'answered' if progress.answered == progress.asked else 'waiting'
     return {**about, 'spent': spent}
 
 
@@ -116,7 +117,7 @@ def _open(rounds: Sequence[Mapping[str, Any]], spent: Mapping[str, Any]) -> dict
     if any('unit' not in row for row in waiting):
         return dict.fromkeys(SPENT_COLUMNS)
     units = sum(row['asked'] - row['answered'] for row in waiting)
-    pixels = sum(row['asked_pixels'] - row['spent']['pixels'] for row in waiting)
+    pixels = sum(row['asked_pixels'] - row['spent']['pixels'] for row in waiting if row['unit'] != 'images')
     pace = spent['seconds'] / spent['components'] if spent['components'] else None
     return dict(pixels=pixels, points=sum(row['asked'] - row['answered'] for row in waiting if row['kind'] == 'points'),
                 clicks=units, components=units, seconds=None if pace is None else round(units * pace, 1), void=None)

@@ -20,6 +20,7 @@ from mmseg.datasets import BaseSegDataset
 from udatools.datasets.frame_gaps import describe_gaps
 from udatools.datasets.taxonomies import IGNORE, ClassSpec, check_label_map, get_class_set, get_label_lut
 from udatools.datasets.transforms.load_label import read_mapped_label
+from udatools.datasets.translated_images import Folders, as_folders, use_translations
 from udatools.utils.rng import make_generator
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
@@ -65,6 +66,8 @@ class DomainDataset(BaseSegDataset):
         label_dir (str, optional): Folder of label PNGs (train ids, 255 = not labelled) at ``<label_dir>/<key>.png``:
             pseudo-labels or answers of the ledger. Read when an item is loaded; an image without one is all 255.
             Only with ``labelled=False``.
+        image_dir (str | Sequence[str], optional): Folder of images that stand for the data set's own, translated or stylised,
+            at ``<image_dir>/<key>.<suffix>``; keys and labels stay. Of several folders one is drawn for each item.
         max_items (int, optional): Keep the first this many images in key order.
         portion (float | Sequence[float], optional): Keep a random share of them, in (0, 1], at least one image, still in
             key order: self-training on a part of the source. A sequence has one value a round and its last one serves all
@@ -96,6 +99,7 @@ class DomainDataset(BaseSegDataset):
                  label_map: Mapping | None = None,
                  labelled: bool = True,
                  label_dir: str | os.PathLike[str] | None = None,
+                 image_dir: Folders = None,
                  max_items: int | None = None,
                  portion: float | Sequence[float] | None = None,
                  portion_round: int = 1,
@@ -119,6 +123,7 @@ class DomainDataset(BaseSegDataset):
         self.own_label_map = None if not label_map else check_label_map(label_map, class_set, self.TAXONOMY)
         self.labelled = labelled
         self.label_dir = None if label_dir is None else str(label_dir)
+        self.image_dirs = as_folders(image_dir)
         self.max_items = max_items
         self.portion = None if portion is None else portion_of_round(portion, int(portion_round))
         self.portion_round, self.portion_seed = int(portion_round), int(portion_seed)
@@ -261,6 +266,8 @@ class DomainDataset(BaseSegDataset):
             kept = generator.permutation(len(keys))[:max(1, round(self.portion * len(keys)))]
             keys = [keys[i] for i in sorted(kept)]
         items = [self._data_info(key, by_key[key]) for key in keys]
+        if self.image_dirs:
+            use_translations(items, self.image_dirs, IMAGE_SUFFIXES)
         if self.labelled:
             missing = [info['seg_map_path'] for info in items if not os.path.exists(info['seg_map_path'])]
             if missing:
@@ -286,6 +293,9 @@ class DomainDataset(BaseSegDataset):
         if self._fully_initialized:
             return
         super().full_init()
+        self._note_keys()
+
+    def _note_keys(self) -> None:
         self._keys = [BaseSegDataset.get_data_info(self, i)['key'] for i in range(len(self))]
         self._index = {key: i for i, key in enumerate(self._keys)}
 
@@ -299,6 +309,19 @@ class DomainDataset(BaseSegDataset):
             if reader is not None:
                 info['label_reader'] = reader
         return info
+
+    def restrict_to(self, keys: Iterable[str]) -> None:
+        """Keeps some of the images, in dataset order, from now on; for a subset that is known only while a run goes on.
+
+        Raises:
+            KeyError: If the split has no such image.
+            ValueError: If no image would be left.
+        """
+        kept = sorted({self.index(key) for key in keys})
+        if not kept:
+            raise ValueError(f'{type(self).__name__} would be left without an image; name one or more keys')
+        self.get_subset_(kept)
+        self._note_keys()
 
     # -- by key --------------------------------------------------------------------------------------------------
 
@@ -362,13 +385,14 @@ class DomainDataset(BaseSegDataset):
         """
         digest = hashlib.sha256()
         for i, key in enumerate(self.keys):
-            path = BaseSegDataset.get_data_info(self, i)['img_path']
-            try:
-                size = os.stat(path).st_size
-            except FileNotFoundError:
-                raise FileNotFoundError(f'{path} does not exist, or is a link that leads nowhere; check that the data set is '
-                                        'complete') from None
-            digest.update(f'{key}\0{size}\n'.encode())
+            info = BaseSegDataset.get_data_info(self, i)
+            for path in info.get('img_paths', [info['img_path']]):
+                try:
+                    size = os.stat(path).st_size
+                except FileNotFoundError:
+                    raise FileNotFoundError(f'{path} does not exist, or is a link that leads nowhere; check that the data set is '
+                                            'complete') from None
+                digest.update(f'{key}\0{size}\n'.encode())
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -383,6 +407,7 @@ class DomainDataset(BaseSegDataset):
             classes=self.class_set.name,
             num_classes=len(self.class_set),
             labels=labels,
+            translated=f'images from {", ".join(self.image_dirs)}' if self.image_dirs else None,
             gaps=self.gaps())
 
     def gaps(self) -> str | None:

@@ -238,4 +238,4 @@ def dry_run(cfg: Config) -> int:
 def _one_line(about: dict[str, Any]) -> str:
     text = (f'{about["images"]} images, {about["type"]} in {about["data_root"]} ({about["split"]}), '
             f'{about["num_classes"]} classes ({about["classes"]}), labels: {about["labels"]}')
-    return '; '.join([text, *(about[name] for name in ('clips', 'gaps') if about.get(name))])
+    return '; '.join([text, *(about[name] for name in ('clips', 'gaps', 'translated') if about.get(name))])

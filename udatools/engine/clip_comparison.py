@@ -19,7 +19,6 @@ from udatools.engine.frames import Frame, FrameInput
 from udatools.models.flow import FlowEstimator
 from udatools.models.label_refinement import TemporalConsensus
 from udatools.models.segmentors import DomainBatch, UDABatch, UDADataPreprocessor
-from udatools.ops.histograms import winning_prediction
 from udatools.pseudo_labels import AggregatedPredictor, ClipAdaptivePolicy, FramePosition, clip_statistics
 from udatools.registry import FLOW_ESTIMATORS
 from udatools.utils.atomic import write_png_atomic
@@ -190,7 +189,7 @@ class ClipComparison:
         before: np.ndarray | None = None
         for number, name in enumerate(self.frames.names):
             compact = self.predictor.infer(number)
-            label = self.policy.label_winner(winning_prediction(self.predictor.expand(compact)), self.theta).label
+            label = self.policy.label_winner(self.policy.winner(self.predictor.expand(compact)), self.theta).label
             flow, known = self._flow_back(number)
             refined = label if before is None else self._refine(number, label, before, flow, known)
             image = self.window[number]

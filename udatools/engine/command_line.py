@@ -19,9 +19,11 @@ from udatools.engine.runner.checkpoints import CheckpointError
 from udatools.engine.runner.distributed import leave_distributed
 from udatools.engine.runner.journal import JournalError, WorkDirInUseError
 from udatools.models.backbones.weights import WeightsUnavailableError
+from udatools.utils.download import DownloadError
 
 # Errors whose message is written for the user; others are where udatools itself raises them (see `_is_explained`).
-EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, LedgerError, OSError)
+EXPLAINED = (CompatError, CheckpointError, JournalError, WorkDirInUseError, WeightsUnavailableError, LedgerError, DownloadError,
+             OSError)
 _PACKAGE = Path(__file__).resolve().parents[1]
 _WORKER_FRAME = re.compile(r'  File "(.+)", line \d+, in .+\n\s+(.*)')
 

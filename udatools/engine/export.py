@@ -42,12 +42,23 @@ def export_plain(cfg: Config, checkpoint: Path, folder: Path) -> dict[str, str]:
     torch.save({'meta': {'dataset_meta': content['meta'].get('dataset_meta')}, 'state_dict': state}, buffer)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes_atomic(folder / 'model.pth', buffer.getvalue())
+    write_text_atomic(folder / 'config.py', exported_config(cfg, model, plain=plain).pretty_text)
+    return {key: str(Path(folder.name) / name) for key, name in (('checkpoint', 'model.pth'), ('config', 'config.py'))}
+
+
+def exported_config(cfg: Config, model: dict, *, plain: bool) -> StageConfig:
+    """The config of an exported model.
+
+    Args:
+        cfg (Config): of the training; what it says about testing is kept.
+        model (dict): config of the exported model.
+        plain (bool): whether stock mmseg alone can build it.
+    """
     keep = ('test_dataloader', 'test_cfg', 'test_evaluator', 'test_pipeline')
     exported = {'default_scope': 'mmseg', 'model': model} | {key: cfg[key] for key in keep if key in cfg}
     if not plain:
         exported['custom_imports'] = dict(imports=['udatools'])
-    write_text_atomic(folder / 'config.py', StageConfig(exported).pretty_text)
-    return {key: str(Path(folder.name) / name) for key, name in (('checkpoint', 'model.pth'), ('config', 'config.py'))}
+    return StageConfig(exported)
 
 
 def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
@@ -69,7 +80,8 @@ def plain_model(model: dict, state: State) -> tuple[dict, State, bool]:
     segmentor['decode_head'], state = _single_head(segmentor['decode_head'], state)
     head = segmentor['decode_head']
     # The stock module gives a branch of dilation 1 a 1x1 kernel, so such a head stays ours.
-    stock_head = head['type'] != 'DAFormerHead' and (head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ()))
+    ours = ('DAFormerHead', 'FCN8sHead')
+    stock_head = head['type'] not in ours and (head['type'] != 'DeepLabV2Head' or 1 not in head.get('dilations', ()))
     if head['type'] == 'DeepLabV2Head' and stock_head:
         segmentor['decode_head'], convert = _plain_head(head)
         state = convert(state)
@@ -82,7 +94,7 @@ def _plain_backbone(backbone: dict) -> tuple[dict, bool]:
         backbone.pop('weights')
         return dict(backbone, type='MixVisionTransformer'), True
     if backbone['type'] != 'UDAResNet':
-        ours = backbone['type'] == 'DilatedVGG16'
+        ours = backbone['type'] in ('DilatedVGG16', 'FCNVGG16')
         return (dict(backbone, weights='scratch') if ours else backbone), not ours
     if backbone.get('caffe_pooling'):
         return dict(backbone, weights='scratch'), False

@@ -22,6 +22,7 @@ from udatools.engine.runner.stages import resolve_references
 from udatools.ops.digests import state_dict_digest
 from udatools.ops.histograms import WinningPrediction, winning_prediction
 from udatools.registry import MODELS
+from udatools.zoo.catalogue import checkpoint_file
 
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadImageFromNDArray', 'LoadDomainImage')
 LABEL_LOADERS = ('LoadAnnotations', 'LoadDomainLabel')
@@ -78,6 +79,28 @@ class FramePredictor:
                              'set that it was trained with')
         return found
 
+    @torch.no_grad()
+    def features(self, image: np.ndarray, level: int = -1) -> Tensor:
+        """What the backbone (and neck, where there is one) makes of an image.
+
+        Args:
+            image (np.ndarray): uint8, (H, W, 3), BGR.
+            level (int): which of its outputs; by default the last.
+
+        Returns:
+            Tensor: float32, (D, h, w), on the model's device.
+
+        Raises:
+            ValueError: if the network has no such output.
+        """
+        packed = self.pipeline(dict(img=image))
+        data = self.model.data_preprocessor({key: [packed[key]] for key in ('inputs', 'data_samples')}, False)
+        found = getattr(self.model, 'segmentor', self.model).extract_feat(data['inputs'])
+        if not -len(found) <= level < len(found):
+            raise ValueError(f'the network has {len(found)} outputs of features, there is no level {level}; expected '
+                             f'{-len(found)} to {len(found) - 1}')
+        return found[level][0].float()
+
     def predict(self, images: Sequence[np.ndarray]) -> list[WinningPrediction]:
         """Class and probability of every pixel; ``images`` as of :meth:`logits`."""
         return [winning_prediction(logits.float().softmax(0))._replace(label=train_ids(logits)) for logits in self.logits(images)]
@@ -97,18 +120,20 @@ def load_frame_predictor(checkpoint: str | Path, config: str | Path | None = Non
     """The network of a checkpoint, ready to predict.
 
     Args:
-        checkpoint (str | Path): ``final/model.pth``, ``stages/*/iter_*.pth``, or a checkpoint of mmseg.
+        checkpoint (str | Path): ``final/model.pth``, ``stages/*/iter_*.pth``, ``.safetensors``, a checkpoint of mmseg, or a
+            name of the model zoo.
         config (str | Path, optional): its config, by default the ``config.py`` beside it, else the one inside.
         device (str, optional): such as ``'cpu'`` or ``'cuda:1'``; by default a GPU where there is one.
         classes (str, optional): class set, by default that of the checkpoint.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read, does not fit, or nothing says which network it is of.
+        DownloadError: if a network of the zoo cannot be had.
         ValueError: for a device that is not there, or if nothing names the classes.
     """
-    path = Path(checkpoint)
+    path = checkpoint_file(checkpoint)
     content = read_checkpoint(path)
-    cfg, origin = _config_of(path, content, config)
+    cfg, origin = config_of(path, content, config)
     device = device or get_device()
     if device.startswith('cuda') and not torch.cuda.is_available():
         raise ValueError(f'the device {device} was asked for, but torch sees no GPU; use cpu')
@@ -124,8 +149,18 @@ def load_frame_predictor(checkpoint: str | Path, config: str | Path | None = Non
     return FramePredictor(model.to(device), _test_pipeline(cfg, origin), *_classes(path, content, classes))
 
 
-def _config_of(checkpoint: Path, content: Mapping[str, Any], config: str | Path | None) -> tuple[Config, str]:
-    """The config, and where it was found."""
+def config_of(checkpoint: Path, content: Mapping[str, Any], config: str | Path | None) -> tuple[Config, str]:
+    """The config of a checkpoint, references resolved, and where it was found.
+
+    Args:
+        checkpoint (Path): the file.
+        content (Mapping): what is in it.
+        config (str | Path, optional): a config; by default the ``config.py`` beside the checkpoint, else the one inside.
+
+    Raises:
+        CheckpointError: if nothing says which network it is of.
+        FileNotFoundError: if ``config`` does not exist.
+    """
     beside = checkpoint.parent / 'config.py'
     if config is not None and not Path(config).is_file():
         raise FileNotFoundError(f'the config {config} does not exist')

@@ -133,9 +133,9 @@ def open_input(paths: Sequence[str | os.PathLike[str]], *, out: Path | None = No
     """The frames that the command line names.
 
     Args:
-        paths (Sequence[str | PathLike]): a folder (all images below it), a video file, a pattern such as ``drive/*.png``; or one
-            or more image files.
-        out (Path, optional): where pictures of them will be written.
+        paths (Sequence[str | PathLike]): a folder (all images below it), a video file, a pattern such as ``drive/*.png`` that
+            fits images or one video; or one or more image files.
+        out (Path, optional): where pictures of them will be written. What lies there fits no pattern.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -150,15 +150,28 @@ def open_input(paths: Sequence[str | os.PathLike[str]], *, out: Path | None = No
                                  'choose another --out')
             folder = ImageFolderDomain(path, pipeline=[])
             return ImageInput(path, {key: Path(folder.image_path(key)) for key in folder.keys})
+        if not path.is_file() and glob.has_magic(text):
+            return _fitting(text, out)
         if path.suffix.lower() in VIDEO_SUFFIXES:
             return VideoInput(path)
-        if not path.is_file() and glob.has_magic(text):
-            found = [Path(name) for name in glob.glob(text, recursive=True) if name.lower().endswith(IMAGE_SUFFIXES)]
-            if not found:
-                raise FileNotFoundError(f'{text} fits no image ({", ".join(IMAGE_SUFFIXES)}); give a pattern such as '
-                                        "'drive/*.png', a folder, an image or a video")
-            return _image_files(found)
     return _image_files([Path(path) for path in paths])
+
+
+def _fitting(pattern: str, out: Path | None) -> FrameInput:
+    found = [Path(name) for name in glob.glob(pattern, recursive=True)]
+    if out is not None:
+        found = [path for path in found if not path.resolve().is_relative_to(out.resolve())]
+    images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    videos = sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if images:
+        return _image_files(images)
+    if len(videos) > 1:
+        raise ValueError(f'{pattern} fits {len(videos)} videos, such as {videos[0]} and {videos[1]}; a video is an input of its '
+                         'own: give one after another, each with an --out of its own')
+    if not videos:
+        raise FileNotFoundError(f'{pattern} fits no image ({", ".join(IMAGE_SUFFIXES)}) and no video; give a pattern such as '
+                                "'drive/*.png', a folder, an image or a video")
+    return VideoInput(videos[0])
 
 
 def _image_files(paths: Sequence[Path]) -> ImageInput:

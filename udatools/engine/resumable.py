@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools share that write many files, may be stopped, and go on: the claim of a folder."""
+"""What tools share that write many files, may be stopped, and go on: the claim of a folder, and work in shares of ranks."""
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+
+from udatools.engine.runner.distributed import on_main
+from udatools.engine.runner.journal import WorkDirLock
 from udatools.utils.atomic import write_json_atomic
+
+BLOCK = 32  # items that a rank takes at a time: neighbours may have files in common
+Item = TypeVar('Item')
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any], *, name: str, content: str) -> Path:
@@ -41,3 +50,55 @@ def claim_folder(out: Path, settings: Mapping[str, Any], *, name: str, content: 
         raise ValueError(f'{out} holds {content} made otherwise ({differ}); give the same settings, choose another --out, or '
                          'delete the folder')
     return path
+
+
+@contextmanager
+def sole_writer(out: Path, leftovers: Sequence[str]) -> Iterator[None]:
+    """Keeps other runs out of a folder, and clears what a killed one left half-written; collective.
+
+    Args:
+        out (Path): folder.
+        leftovers (Sequence[str]): patterns of temporary files below it.
+
+    Raises:
+        WorkDirInUseError: on every rank, when another run writes there.
+    """
+    lock: WorkDirLock | None = None
+
+    def enter() -> None:
+        nonlocal lock
+        lock = WorkDirLock(out).__enter__()
+        for pattern in leftovers:
+            for leftover in list(out.glob(pattern)):
+                leftover.unlink()
+
+    try:
+        on_main(enter)
+        yield
+    finally:
+        if lock is not None:
+            lock.__exit__()
+
+
+def share(items: Sequence[Item]) -> list[Item]:
+    """The items of this rank: blocks in turn."""
+    rank, world = get_rank(), get_world_size()
+    return [item for i, item in enumerate(items) if i // BLOCK % world == rank]
+
+
+def sum_over_ranks(*counts: int, content: str) -> list[int]:
+    """Sums over all ranks; a rank that failed does not keep the others waiting, its end is their error.
+
+    Args:
+        *counts (int): of this rank.
+        content (str): what is written, in the words of the error: 'flow'.
+
+    Raises:
+        RuntimeError: on the ranks that did not fail themselves.
+    """
+    try:
+        gathered = all_gather_object(counts)
+    except RuntimeError as error:
+        raise RuntimeError(f'another rank ended before its share of the {content} was done, and says why itself; that of this '
+                           'rank is written, and the same command goes on') from error
+    return np.sum(gathered, axis=0).tolist()

@@ -30,12 +30,12 @@ def run_digest(cfg: Config) -> str:
 
 
 def _without_folders(value: Any, key: str = '') -> Any:
-    """The config with the last part of each ``data_root`` instead of its path."""
+    """The config with the last part of each ``data_root``, and ``root`` of flow, instead of its path."""
     if isinstance(value, dict):
         return {name: _without_folders(item, name) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_without_folders(item, key) for item in value)
-    return Path(value).name if key == 'data_root' and isinstance(value, str) else value
+    return Path(value).name if key in ('data_root', 'root') and isinstance(value, str) else value
 
 
 def write_record(path: Path, results: dict[str, Any], digest: str, commit: str) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Style transfer in the Fourier domain (FDA: Yang and Soatto, CVPR 2020, Eq. 3).
+"""Style transfer in the Fourier domain (FDA: Yang and Soatto, CVPR 2020, Eq. 3), and how well a translation keeps phases (PCEDA:
+Yang, Lao, Sundaramoorthi, Soatto, CVPR 2020).
 
 Low-frequency amplitudes carry illumination and colour, phases carry the content: the amplitudes in a small window around
 frequency 0 come from the target, all else stays the source's. The window is the square of the authors' code, ``2b + 1``
@@ -65,3 +66,30 @@ def fourier_style_transfer(source_bchw: Tensor, target_bchw: Tensor, beta: float
         window = (..., rows, columns)
         spectrum[window] = torch.polar(other[window].abs(), spectrum[window].angle())
     return torch.fft.irfft2(spectrum, s=(height, width))
+
+
+def phase_consistency(translated_bchw: Tensor, original_bchw: Tensor) -> Tensor:
+    r"""Mean cosine between the phases of two images, over frequencies and channels.
+
+    .. math:: \frac{1}{C H W} \sum_{c, j} \frac{\langle F(y)_{cj}, F(x)_{cj} \rangle}{|F(y)_{cj}|\,|F(x)_{cj}|}
+
+    with complex numbers as vectors of the plane. PCEDA trains its translator with the negative of it. It is 1 where phases are
+    kept, as by :func:`fourier_style_transfer`, 0 on average where they have nothing to do with each other, and blind to
+    amplitudes: light, colour, contrast.
+
+    Args:
+        translated_bchw (Tensor): float, (B, C, H, W); gradients flow.
+        original_bchw (Tensor): float, (B, C, H, W).
+
+    Returns:
+        Tensor: float32, (B,), in [-1, 1]; a frequency that one of the two lacks counts as 0.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    if translated_bchw.shape != original_bchw.shape or translated_bchw.ndim != 4:
+        raise ValueError(f'got {tuple(translated_bchw.shape)} and {tuple(original_bchw.shape)}; expected two batches of one '
+                         'shape (B, C, H, W): translate at the size of the originals')
+    one, two = torch.fft.fft2(translated_bchw.float()), torch.fft.fft2(original_bchw.float())
+    cosine = torch.nn.functional.cosine_similarity(torch.view_as_real(one), torch.view_as_real(two), dim=-1, eps=1e-6)
+    return cosine.mean((1, 2, 3))

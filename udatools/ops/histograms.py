@@ -5,12 +5,15 @@ A float16 in [0, 1] has one of 15361 bit patterns, ordered like the values thems
 therefore loses nothing at that precision: any rank or percentile over a whole data set can be read back from the
 counts, histograms of several images or processes are merged by addition, and no probability map is ever stored.
 """
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .selection import entropy
 
 #: Number of float16 bit patterns in [0, 1]: 0x0000 (0.0) .. 0x3C00 (1.0).
 NUM_BINS = 0x3C00 + 1
@@ -62,6 +65,19 @@ def winning_prediction(prob_chw: Tensor) -> WinningPrediction:
                          'start from an earlier checkpoint')
     confidence = confidence.clamp(0.0, 1.0).to(torch.float16)
     return WinningPrediction(label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy())
+
+
+def certain_prediction(prob_chw: Tensor) -> WinningPrediction:
+    r"""Argmax, and one minus the normalised entropy :math:`1 + \frac{1}{\log C} \sum_c p_c \log p_c` in place of its probability.
+
+    A certainty in [0, 1] as well, so that everything that counts and compares winning probabilities serves entropies, too: an
+    entropy *below* a threshold is a certainty above another.
+
+    Args:
+        prob_chw (Tensor): as of :func:`winning_prediction`, 2 classes or more.
+    """
+    certainty = 1 - entropy(prob_chw) / math.log(prob_chw.shape[0])
+    return winning_prediction(prob_chw)._replace(confidence=certainty.clamp(0.0, 1.0).to(torch.float16).cpu().numpy())
 
 
 def class_histogram(label: np.ndarray, confidence: np.ndarray, num_classes: int) -> SparseHistogram:

@@ -31,10 +31,11 @@ def global_pixel_count(count: Tensor) -> Tensor:
 
 
 def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int = 255, *,
-                               pixel_weight: Tensor | None = None, class_weight: Tensor | None = None) -> Tensor:
+                               pixel_weight: Tensor | None = None, class_weight: Tensor | None = None,
+                               gamma: float = 0.0) -> Tensor:
     r"""Cross-entropy averaged over the labelled pixels of the global batch.
 
-    .. math:: L = -\frac{1}{|\{i: y_i \ne 255\}|} \sum_{i: y_i \ne 255} \log p_i(y_i)
+    .. math:: L = -\frac{1}{|\{i: y_i \ne 255\}|} \sum_{i: y_i \ne 255} (1 - p_i(y_i))^\gamma \log p_i(y_i)
 
     Args:
         logits (Tensor): float, (B, C, H, W), unnormalised.
@@ -42,12 +43,14 @@ def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int 
         ignore_index (int): the value that is left out.
         pixel_weight (Tensor, optional): float, (B, H, W), factor of each pixel's term; the mean is over pixels all the same.
         class_weight (Tensor, optional): float32, (C,), factor of the terms of each class, likewise.
+        gamma (float): 0, or at least 1: of the focal loss (Lin et al., ICCV 2017, Eq. 4), which looks away from pixels that
+            are right already.
 
     Returns:
         Tensor: scalar, 0 with a zero gradient where nothing is labelled.
 
     Raises:
-        ValueError: when the spatial sizes differ.
+        ValueError: when the spatial sizes differ, or for another gamma, whose gradient has no bound.
 
     Example:
         >>> logits = torch.zeros(1, 2, 1, 2)
@@ -57,11 +60,17 @@ def segmentation_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int 
     if logits.shape[0] != label.shape[0] or logits.shape[2:] != label.shape[1:]:
         raise ValueError(f'logits {tuple(logits.shape)} and label {tuple(label.shape)} do not describe the same pixels; '
                          'expected (B, C, H, W) and (B, H, W): upsample the logits to the label first')
-    if pixel_weight is None:
+    if gamma and gamma < 1:
+        raise ValueError(f'gamma is {gamma}; expected 0 (cross-entropy) or at least 1 (focal loss)')
+    if pixel_weight is None and not gamma:
         total = F.cross_entropy(logits.float(), label, class_weight, ignore_index=ignore_index, reduction='sum')
     else:
-        total = (F.cross_entropy(logits.float(), label, class_weight, ignore_index=ignore_index, reduction='none')
-                 * pixel_weight).sum()
+        terms = F.cross_entropy(logits.float(), label, class_weight, ignore_index=ignore_index, reduction='none')
+        if gamma:
+            own = terms if class_weight is None else F.cross_entropy(
+                logits.float(), label, ignore_index=ignore_index, reduction='none')
+            terms = (1 - (-own).exp()).pow(gamma) * terms
+        total = (terms if pixel_weight is None else terms * pixel_weight).sum()
     return total / global_pixel_count((label != ignore_index).sum())
 
 

@@ -3,7 +3,8 @@
 
 Instance-adaptive rule: Mei et al., "Instance Adaptive Self-Training for Unsupervised Domain Adaptation", ECCV 2020.
 Class-balanced rule: Zou et al., "Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced
-Self-Training", ECCV 2018. Both differ from the authors' code in that probabilities are rounded to float16 and kept as
+Self-Training", ECCV 2018; its labels made denser by voting: Shin et al., "Two-phase Pseudo Label Densification for Self-training
+based Domain Adaptation", ECCV 2020. They differ from the authors' code in that probabilities are rounded to float16 and kept as
 counts, not as lists.
 """
 import math
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .histograms import ClassCounts, SparseHistogram, percentile_with
+from .voting import densify_by_voting
 
 #: A threshold of one or more would never keep a pixel again; the rule sets this value instead.
 THRESHOLD_CAP = 0.999
@@ -91,6 +93,21 @@ def class_balanced_thresholds(histogram: SparseHistogram, num_classes: int, port
     return theta
 
 
+def threshold_ratios(prob_chw: Tensor, theta: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Probabilities rounded to float16, as those that the thresholds come from, and their ratios to the thresholds.
+
+    Args:
+        prob_chw (Tensor): float, (C, H, W), in [0, 1].
+        theta (np.ndarray): float64, (C,), in (0, 1].
+
+    Returns:
+        tuple[Tensor, Tensor]: float16 and float32, (C, H, W).
+    """
+    rounded = prob_chw.clamp(0.0, 1.0).to(torch.float16)
+    divisor = torch.as_tensor(theta, dtype=torch.float32, device=prob_chw.device)[:, None, None]
+    return rounded, rounded.float() / divisor
+
+
 def class_balanced_label(prob_chw: Tensor, theta: np.ndarray,
                          ignore_index: int = 255) -> tuple[np.ndarray, np.ndarray]:
     r"""Label :math:`\arg\max_c p_c / \theta_c`, kept where that maximum is at least 1.
@@ -107,9 +124,31 @@ def class_balanced_label(prob_chw: Tensor, theta: np.ndarray,
         tuple[np.ndarray, np.ndarray]: label, uint8 (H, W), ``0..C-1`` or ``ignore_index``; and the probability of the
         class with the largest ratio, kept or not: float16 (H, W).
     """
-    rounded = prob_chw.clamp(0.0, 1.0).to(torch.float16)
-    divisor = torch.as_tensor(theta, dtype=torch.float32, device=prob_chw.device)[:, None, None]
-    ratio, label = (rounded.float() / divisor).max(dim=0)
+    rounded, ratios = threshold_ratios(prob_chw, theta)
+    ratio, label = ratios.max(dim=0)
     confidence = rounded.gather(0, label[None])[0].cpu().numpy()
     label = torch.where(ratio >= 1.0, label, ignore_index).to(torch.uint8)
     return label.cpu().numpy(), confidence
+
+
+def voted_label(prob_chw: Tensor, theta: np.ndarray, *, window: int, weight: float, iterations: int,
+                ignore_index: int = 255) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of :func:`class_balanced_label`, and those that :func:`udatools.ops.voting.densify_by_voting` adds.
+
+    Args:
+        prob_chw (Tensor): float, (C, H, W), in [0, 1].
+        theta (np.ndarray): float64, (C,), in (0, 1].
+        window, weight, iterations: of the voting.
+        ignore_index (int): value of the pixels that are not kept.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: as of :func:`class_balanced_label`; where a vote is won, the probability is that of
+        the class that won it.
+    """
+    rounded, ratios = threshold_ratios(prob_chw, theta)
+    ratio, first = ratios.max(dim=0)
+    other, second = ratios.scatter(0, first[None], -1.0).max(dim=0)
+    label = densify_by_voting(torch.stack((first, second)), torch.stack((ratio, other)), window=window, weight=weight,
+                              iterations=iterations, ignore_index=ignore_index)
+    chosen = torch.where(label == ignore_index, first, label.long())
+    return label.cpu().numpy(), rounded.gather(0, chosen[None])[0].cpu().numpy()

@@ -17,9 +17,10 @@ from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor
 
-from udatools.ops.histograms import SparseHistogram, WinningPrediction, merge_histograms, winning_prediction
+from udatools.ops.histograms import SparseHistogram, WinningPrediction, merge_histograms
 
 from .policies import PseudoLabel, PseudoLabelPolicy
+from .ranking import ImageRanking
 from .spool import Spool
 from .store import PseudoLabelStore
 
@@ -90,7 +91,7 @@ def _steps(predictor: Predictor, policy: PseudoLabelPolicy, count: int, num_clas
             try:
                 compact = predictor.infer(start + rank)
                 prob = _prediction(predictor, compact, num_classes)
-                winner = winning_prediction(prob)
+                winner = policy.winner(prob)
                 local = _Local(prob, winner, policy.statistics(winner, num_classes))
                 if spool is not None:
                     spool.write(compact)
@@ -107,8 +108,10 @@ class _Writer:
     the images is passed over; a single rank raises at once.
     """
 
-    def __init__(self, policy: PseudoLabelPolicy, store: PseudoLabelStore, num_classes: int) -> None:
-        self.policy, self.store = policy, store
+    def __init__(self, policy: PseudoLabelPolicy, store: PseudoLabelStore, num_classes: int,
+                 ranking: ImageRanking | None = None) -> None:
+        self.policy, self.store, self.ranking = policy, store, ranking
+        self.difficulties: dict[str, float] = {}
         self.kept: np.ndarray = np.zeros(num_classes, np.int64)
         self.predicted: np.ndarray = np.zeros(num_classes, np.int64)
         self.error: Exception | None = None
@@ -123,6 +126,12 @@ class _Writer:
                 raise
             self.error = caught
 
+    def label(self, key: str, prob: Tensor, winner: WinningPrediction, theta: np.ndarray) -> None:
+        """One image, from its probabilities."""
+        if self.ranking is not None:
+            self.difficulties[key] = self.ranking.difficulty(prob, winner, theta)
+        self.write(key, winner, self.policy.label(prob, winner, theta))
+
     def write(self, key: str, winner: WinningPrediction, pseudo_label: PseudoLabel) -> None:
         """One image."""
         num_classes = len(self.kept)
@@ -130,11 +139,14 @@ class _Writer:
         self.predicted += np.bincount(winner.label.ravel(), minlength=num_classes)
         self.kept += np.bincount(pseudo_label.label.ravel(), minlength=256)[:num_classes]
 
-    def coverage(self, images: int, names: Sequence[str]) -> dict[str, Any]:
-        """Sums over all ranks; collective."""
-        counts = _exchange((self.kept, self.predicted), self.error)
-        kept, predicted = (np.sum([c[part] for c in counts], axis=0) for part in (0, 1))
-        return dict(
+    def summary(self, images: int, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Coverage, and the split where images are ranked, of all ranks; collective."""
+        of_ranks = _exchange((self.kept, self.predicted, self.difficulties), self.error)
+        kept, predicted = (np.sum([rank[part] for rank in of_ranks], axis=0) for part in (0, 1))
+        split = None
+        if self.ranking is not None:
+            split = self.ranking.split({key: value for _, _, found in of_ranks for key, value in found.items()})
+        coverage = dict(
             images=images,
             pixels=int(predicted.sum()),
             kept_pixels=int(kept.sum()),
@@ -143,6 +155,7 @@ class _Writer:
                 name: dict(predicted=int(p), kept=int(k), kept_share=float(k / p) if p else 0.0)
                 for name, p, k in zip(names, predicted, kept)
             })
+        return coverage, split
 
 
 def generate_pseudo_labels(predictor: Predictor,
@@ -152,6 +165,7 @@ def generate_pseudo_labels(predictor: Predictor,
                            num_classes: int,
                            *,
                            clips: Mapping[str, Sequence[int]] | None = None,
+                           ranking: ImageRanking | None = None,
                            input_hash: str = '',
                            class_names: Sequence[str] | None = None) -> GenerationSummary:
     """Write the pseudo-label of every image into ``store``.
@@ -167,6 +181,7 @@ def generate_pseudo_labels(predictor: Predictor,
         num_classes (int): number of classes.
         clips (Mapping[str, Sequence[int]] | None): positions in ``keys`` of the frames of each clip, in the order of time;
             every image in one clip. Only for a policy of clips, which needs it.
+        ranking (ImageRanking | None): tells easy images from hard ones; the split goes into ``split.json``.
         input_hash (str): hash of everything the labels depend on; a finished store with this hash is left as it is,
             one with another hash or half-done is redone.
         class_names (Sequence[str] | None): names for ``coverage.json``; numbers if None.
@@ -175,8 +190,8 @@ def generate_pseudo_labels(predictor: Predictor,
         GenerationSummary: whether it was generated now, and the coverage.
 
     Raises:
-        ValueError: if the set is empty, the model predicts another number of classes, or a policy of clips is not told the
-            clips.
+        ValueError: if the set is empty, the model predicts another number of classes, a policy of clips is not told the
+            clips or is to rank images.
         RuntimeError: on the ranks that did not fail themselves, naming the rank that did.
     """
     if len(keys) == 0:
@@ -192,8 +207,12 @@ def generate_pseudo_labels(predictor: Predictor,
             got = 'none' if clips is None else f'{len(clips)} of other images'
             raise ValueError(f'{type(policy).__name__} labels clip by clip; got clips: {got}; expected clips that hold each of '
                              f'the {len(keys)} images once')
+        if ranking is not None:
+            raise ValueError(f'{type(policy).__name__} labels with the winners of a clip, {type(ranking).__name__} ranks images '
+                             'by their probabilities; use a policy for images')
     # Rank 0 decides for all: ranks must not part ways over what each sees on a shared disk.
-    done = all_gather_object(store.is_done(input_hash, keys) if get_rank() == 0 else None)[0]
+    done = all_gather_object(
+        store.is_done(input_hash, keys, with_split=ranking is not None) if get_rank() == 0 else None)[0]
     if done:
         print_log(f'pseudo-labels in {store.out_dir} are complete for these inputs: reused', logger='current')
         return GenerationSummary(False, store.read_coverage())
@@ -201,7 +220,7 @@ def generate_pseudo_labels(predictor: Predictor,
         store.begin()
     barrier()
 
-    writer = _Writer(policy, store, num_classes)
+    writer = _Writer(policy, store, num_classes, ranking)
     trace: dict[str, list[float]] = {}
     if policy.needs_whole_set:
         theta = _label_whole_set(predictor, keys, policy, writer, num_classes)
@@ -210,11 +229,11 @@ def generate_pseudo_labels(predictor: Predictor,
         theta = _label_clips(predictor, keys, clips, policy, writer, num_classes, trace)
     else:
         theta = _label_stream(predictor, keys, policy, writer, num_classes, trace)
-    coverage = writer.coverage(len(keys), names)
+    coverage, split = writer.summary(len(keys), names)
     if get_rank() == 0:
         thresholds = dict(policy=policy.settings(), final=dict(zip(names, theta.tolist())))
         thresholds['clips' if policy.instance == 'clip' else 'images'] = trace
-        store.finish(input_hash, thresholds, coverage)
+        store.finish(input_hash, thresholds, coverage, split)
         print_log(f'pseudo-labels: {coverage["kept_share"]:.1%} of {coverage["pixels"]} pixels kept, in '
                   f'{store.out_dir}', logger='current')
     barrier()
@@ -236,7 +255,7 @@ def _label_stream(predictor: Predictor, keys: Sequence[str], policy: PseudoLabel
                 own_theta = theta
         if local is not None and writer.error is None:
             with writer.guard():
-                writer.write(keys[start + get_rank()], local.winner, policy.label(local.prob, local.winner, own_theta))
+                writer.label(keys[start + get_rank()], local.prob, local.winner, own_theta)
     return theta
 
 
@@ -278,7 +297,7 @@ def clip_statistics(predictor: Predictor, frames: Iterable[int], policy: PseudoL
     """The histogram of all frames of a clip, one probability map in memory at a time; their winners go into the spool."""
     total = merge_histograms([])
     for index in frames:
-        winner = winning_prediction(_prediction(predictor, predictor.infer(index), num_classes))
+        winner = policy.winner(_prediction(predictor, predictor.infer(index), num_classes))
         if spool is not None:
             spool.write(winner)
         total = merge_histograms([total, policy.statistics(winner, num_classes)])
@@ -304,6 +323,5 @@ def _label_whole_set(predictor: Predictor, keys: Sequence[str], policy: PseudoLa
             spool.rewind()
             for index in range(get_rank(), len(keys), get_world_size()):
                 prob = predictor.expand(spool.read())
-                winner = winning_prediction(prob)
-                writer.write(keys[index], winner, policy.label(prob, winner, theta))
+                writer.label(keys[index], prob, policy.winner(prob), theta)
     return theta

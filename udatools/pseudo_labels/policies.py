@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from udatools.ops.histograms import SparseHistogram, WinningPrediction, class_histogram
+from udatools.ops.histograms import SparseHistogram, WinningPrediction, class_histogram, winning_prediction
 from udatools.ops.thresholds import class_balanced_label, class_balanced_thresholds, instance_adaptive_step, keep_confident
 from udatools.registry import PSEUDO_LABEL_POLICIES
 
@@ -61,6 +61,10 @@ class PseudoLabelPolicy(ABC):
         """Thresholds of all images, given the histogram of the whole set: float64, (C,)."""
         raise NotImplementedError(f'{type(self).__name__} is a streaming policy; the generator must call step()')
 
+    def winner(self, prob_chw: Tensor) -> WinningPrediction:
+        """What is counted and compared of each pixel: by default the argmax and its probability."""
+        return winning_prediction(prob_chw)
+
     def statistics(self, winner: WinningPrediction, num_classes: int) -> SparseHistogram:
         """What the thresholds need to know of an image: by default every pixel's winning probability."""
         return class_histogram(*winner, num_classes)
@@ -70,7 +74,7 @@ class PseudoLabelPolicy(ABC):
 
         Args:
             prob_chw (Tensor): float, (C, H, W), probabilities.
-            winner (WinningPrediction): their argmax and maximum.
+            winner (WinningPrediction): of :meth:`winner`.
             theta (np.ndarray): float64, (C,), thresholds of the image.
         """
         return self.label_winner(winner, theta)

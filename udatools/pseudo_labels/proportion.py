@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from udatools.ops.histograms import SparseHistogram, merge_histograms, winning_prediction
+from udatools.ops.histograms import SparseHistogram, merge_histograms
 
 from .generator import Predictor
 from .policies import PseudoLabelPolicy
@@ -54,9 +54,9 @@ class Trials:
             compact = self.predictor.infer(index)
             if any(policy.needs_whole_set for policy in self.policies.values()):
                 self.spool.write(compact)
-            winner = winning_prediction(self.predictor.expand(compact))
+            prob = self.predictor.expand(compact)
             for kind, policy in self.policies.items():
-                of_images[kind].append(policy.statistics(winner, self.num_classes))
+                of_images[kind].append(policy.statistics(policy.winner(prob), self.num_classes))
         for kind, policy in self.policies.items():
             images = of_images[kind]
             if policy.needs_whole_set:
@@ -105,7 +105,7 @@ class Trials:
         self.spool.rewind()
         for _ in range(self.count):
             prob = self.predictor.expand(self.spool.read())
-            label = policy.label(prob, winning_prediction(prob), theta).label
+            label = policy.label(prob, policy.winner(prob), theta).label
             kept += int((label != 255).sum())
             pixels += label.size
         return kept / pixels

@@ -20,7 +20,7 @@ class PseudoLabelStore:
 
     Args:
         out_dir (str | Path): folder; ``labels/<key>.png``, ``confidence/<key>.png``, ``thresholds.json``,
-            ``coverage.json``, ``done.json`` are made in it.
+            ``coverage.json``, ``done.json`` are made in it, and ``split.json`` where images are ranked.
     """
 
     def __init__(self, out_dir: str | Path) -> None:
@@ -28,19 +28,23 @@ class PseudoLabelStore:
         self.label_dir = self.out_dir / 'labels'
         self.confidence_dir = self.out_dir / 'confidence'
         self._done = self.out_dir / 'done.json'
+        self._split = self.out_dir / 'split.json'
 
-    def is_done(self, input_hash: str, keys: Sequence[str]) -> bool:
+    def is_done(self, input_hash: str, keys: Sequence[str], *, with_split: bool = False) -> bool:
         """Whether a complete generation from exactly these inputs lies here.
 
         Args:
             input_hash (str): hash of everything that the labels depend on.
             keys (Sequence[str]): images that must have a label and a confidence file.
+            with_split (bool): whether the images must be split into easy and hard ones as well.
         """
         try:
             done = json.loads(self._done.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return False
         if not isinstance(done, dict) or done.get('input_hash') != input_hash:
+            return False
+        if with_split and not self._split.is_file():
             return False
         return all(
             (folder / f'{key}.png').is_file() for key in keys for folder in (self.label_dir, self.confidence_dir))
@@ -61,8 +65,11 @@ class PseudoLabelStore:
         write_png_atomic(self.confidence_dir / f'{key}.png',
                          np.rint(confidence.astype(np.float32) * 255.0).astype(np.uint8))
 
-    def finish(self, input_hash: str, thresholds: dict[str, Any], coverage: dict[str, Any]) -> None:
+    def finish(self, input_hash: str, thresholds: dict[str, Any], coverage: dict[str, Any],
+               split: dict[str, Any] | None = None) -> None:
         """Write the summaries, then ``done.json``."""
+        if split is not None:
+            write_json_atomic(self._split, split)
         write_json_atomic(self.out_dir / 'thresholds.json', thresholds)
         write_json_atomic(self.out_dir / 'coverage.json', coverage)
         write_json_atomic(self._done, dict(schema_version=1, input_hash=input_hash))
@@ -78,6 +85,10 @@ class PseudoLabelStore:
         if label is None:
             raise FileNotFoundError(f'{path} is missing or no image; generate the pseudo-labels again')
         return label
+
+    def read_split(self) -> dict[str, Any]:
+        """What :meth:`finish` was given as split."""
+        return json.loads(self._split.read_text(encoding='utf-8'))
 
     def read_coverage(self) -> dict[str, Any]:
         """What :meth:`finish` was given as coverage."""

@@ -35,8 +35,8 @@ _REMEDIES = {
 }
 
 
-def _explain(path: Path, error: OSError) -> OSError:
-    """Returns an error of the same kind (same errno, so the same subclass) whose message names file and remedy."""
+def explain_write(path: Path, error: OSError) -> OSError:
+    """An error of the same kind (same errno, so the same subclass) whose message names file and remedy."""
     remedy = _REMEDIES.get(error.errno or 0, 'check the disk and the permissions of the folder, then run again')
     message = f'cannot write {path}: {error.strerror or error}; {remedy}. The previous content, if any, is untouched'
     return OSError(error.errno or errno.EIO, message)
@@ -84,7 +84,7 @@ def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         except OSError:
             pass
         if isinstance(error, OSError):
-            raise _explain(path, error) from error
+            raise explain_write(path, error) from error
         raise
     _fsync_folder(path.parent)
 
@@ -142,18 +142,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.touch()
         except OSError as error:
-            raise _explain(path, error) from error
+            raise explain_write(path, error) from error
         yield temporary
-        try:
-            with open(temporary, 'rb+') as stream:
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except OSError as error:
-            raise _explain(path, error) from error
+        replace_atomic(temporary, path)
     except BaseException:
         try:
             temporary.unlink(missing_ok=True)
         except OSError:
             pass
         raise
+
+
+def replace_atomic(temporary: Path, path: Path) -> None:
+    """Makes a finished file in the same folder ``path``, on the disk and in one step.
+
+    Raises:
+        OSError: As :func:`write_bytes_atomic`; ``temporary`` stays.
+    """
+    try:
+        with open(temporary, 'rb+') as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain_write(path, error) from error
     _fsync_folder(path.parent)

@@ -14,9 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 _PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
 _PALETTE = 3  # colour type in the IHDR chunk
+_RGB = 2
+_IHDR = struct.Struct('>8sI4sIIBB')  # magic, length and name of the chunk, width, height, bit depth, colour type
+_IEND = b'IEND\xaeB`\x82'
 
 
 def _read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -75,7 +79,6 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
     """
     data = _read_bytes(path)
     if data.startswith(_PNG_MAGIC) and len(data) > 25 and data[25] == _PALETTE:
-        from PIL import Image  # only palette files need it: OpenCV gives their colours
         _check_complete(path, data)
         try:
             return np.array(Image.open(BytesIO(data)), dtype=np.uint8)
@@ -98,3 +101,40 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         ValueError: If it is empty, truncated or no image; the message names the file.
     """
     return _decode(path, _read_bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def image_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(H, W) of an image from its header; the pixels are not decoded.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If its header is no image's; the message names the file.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} does not exist; check that the data set is complete') from None
+    except OSError as error:
+        raise ValueError(f'{path} is no readable image ({error}); download, extract or generate this file again') from error
+
+
+def is_whole_png(path: str | os.PathLike[str], shape: tuple[int, int], *, depth: int) -> bool:
+    """Whether a PNG of three colours with its end lies there; its pixels are not decoded.
+
+    Args:
+        path (str | PathLike): File.
+        shape (tuple[int, int]): (H, W) that it should have.
+        depth (int): Bits of a channel, 8 or 16.
+    """
+    try:
+        with open(path, 'rb') as stream:
+            head = stream.read(_IHDR.size)
+            if len(head) < _IHDR.size:
+                return False
+            stream.seek(-len(_IEND), os.SEEK_END)
+            tail = stream.read()
+    except FileNotFoundError:
+        return False
+    _, _, kind, width, height, bits, colour = _IHDR.unpack(head)
+    return kind == b'IHDR' and (height, width, bits, colour) == (*shape, depth, _RGB) and tail == _IEND

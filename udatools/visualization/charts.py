@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ['Point', 'class_bars', 'learning_curve', 'nice_ticks', 'short', 'spread', 'svg', 'text', 'value_bars']
+__all__ = ['Point', 'class_bars', 'learning_curve', 'marker', 'nice_ticks', 'short', 'spread', 'svg', 'text', 'value_bars']
 
 CHAR_PX = 6.6  # about the width of a character at 12 px
+#: Series that are told apart by colour and shape (classes ``s0`` ... of the style sheet); further ones begin again.
+NUM_STYLES = 6
 
 
 @dataclass
@@ -81,6 +83,19 @@ def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
 def text(x: float, y: float, text: str, css: str = '', anchor: str = 'start') -> str:
     """Return a text at its baseline; ``anchor`` is start, middle or end."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}">{escape(text)}</text>'
+
+
+def marker(x: float, y: float, css: str, index: int, title: str, *, diamond: bool = False) -> str:
+    """A circle, square or triangle by series, so that colour is not all that tells them apart."""
+    note = f'<title>{escape(title)}</title>'
+    if diamond:
+        return f'<path class="dot {css}" d="M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z">{note}</path>'
+    shape = index % 3
+    if shape == 1:
+        return f'<rect class="dot {css}" x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9">{note}</rect>'
+    if shape == 2:
+        return f'<path class="dot {css}" d="M{x:.1f},{y - 6:.1f}l5.6,10h-11.2z">{note}</path>'
+    return f'<circle class="dot {css}" cx="{x:.1f}" cy="{y:.1f}" r="5">{note}</circle>'
 
 
 def round_strength(index: int, rounds: int) -> float:

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTML around the content of the report: document, sections, tiles, tables, and the one style sheet."""
 
+import base64
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-__all__ = ['document', 'figure', 'section', 'table', 'tiles']
+import numpy as np
+import numpy.typing as npt
+
+from udatools.visualization.panels import encode_png
+
+__all__ = ['data_url', 'document', 'figure', 'heat_cell', 'section', 'several_runs_style', 'swatch', 'table', 'tiles']
 
 
 def document(title: str, heading: str, subtitle: str, parts: Sequence[str], style: str = '') -> str:
@@ -20,6 +27,11 @@ def document(title: str, heading: str, subtitle: str, parts: Sequence[str], styl
         + '\n'.join(parts)
         + '\n</main>\n</body>\n</html>\n'
     )
+
+
+def several_runs_style() -> str:
+    """Return the CSS that pages about several runs have in common, for ``style`` of :func:`document`."""
+    return Path(__file__).with_name('several_runs.css').read_text(encoding='utf-8')
 
 
 def section(title: str, body: str, note: str = '') -> str:
@@ -72,3 +84,20 @@ def table(
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
         f'{f"<tfoot>{tail}</tfoot>" if tail else ""}</table></div>'
     )
+
+
+def swatch(colour: Sequence[int]) -> str:
+    """Return a small square of an RGB colour, for legends."""
+    return f'<i class="swatch" style="background:rgb({",".join(map(str, colour))})"></i>'
+
+
+def heat_cell(value: float, css: str = '') -> str:
+    """Return a table cell with a percentage, 0..100, shaded by it; a dash for NaN."""
+    if not math.isfinite(value):
+        return f'<td class="none{css}">–</td>'
+    return f'<td class="heat{css}" style="--v:{max(0.0, value) / 100:.3f}">{value:.1f}</td>'
+
+
+def data_url(picture: npt.NDArray[np.uint8]) -> str:
+    """Return an RGB picture as a PNG inside of an address."""
+    return f'data:image/png;base64,{base64.b64encode(encode_png(picture)).decode("ascii")}'

@@ -5,18 +5,14 @@ The page loads nothing from anywhere: style, charts (SVG) and pictures (PNG) are
 follows the light or dark theme of the reader. A piece whose files are missing is left out.
 """
 
-import base64
 import math
 import os
 import tempfile
 from html import escape
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from udatools.visualization import charts
-from udatools.visualization.page import document, figure, section, table, tiles
+from udatools.visualization.page import data_url, document, figure, heat_cell, section, swatch, table, tiles
 from udatools.visualization.panels import encode_png, hstack, panel_cells, vstack
 from udatools.visualization.run_data import Panel, RunData, Stage, load_panels, load_run
 from udatools.visualization.tables import common_suffix, format_results_table, human_count, human_seconds, percent
@@ -202,10 +198,7 @@ def _classes(run: RunData) -> str:
     ]
 
     def cell(index: int, value: float) -> str:
-        edge = ' edge' if index == len(stages) and stages else ''
-        if not math.isfinite(value):
-            return f'<td class="none{edge}">–</td>'
-        return f'<td class="heat{edge}" style="--v:{max(0.0, value) / 100:.3f}">{_number(value)}</td>'
+        return heat_cell(value, ' edge' if index == len(stages) and stages else '')
 
     def cells(values: list[float]) -> list[str]:
         shaded = [cell(index, value) for index, value in enumerate(values)]
@@ -242,8 +235,7 @@ def _classes(run: RunData) -> str:
 def _swatch(run: RunData, name: str) -> str:
     if name not in run.classes:
         return ''
-    red, green, blue = run.palette[run.classes.index(name)]
-    return f'<i class="swatch" style="background:rgb({red},{green},{blue})"></i>'
+    return swatch(run.palette[run.classes.index(name)])
 
 
 def _answers(run: RunData) -> str:
@@ -273,10 +265,6 @@ def _answers(run: RunData) -> str:
     return section('What was asked', f'<div class="key">{keys}</div>{drawn}', note)
 
 
-def _data_url(picture: npt.NDArray[np.uint8]) -> str:
-    return f'data:image/png;base64,{base64.b64encode(encode_png(picture)).decode("ascii")}'
-
-
 def _panels(run: RunData, panels: list[Panel], report_dir: Path) -> str:
     rows, pictures = [], []
     for panel in panels:
@@ -286,7 +274,7 @@ def _panels(run: RunData, panels: list[Panel], report_dir: Path) -> str:
         pictures.append(hstack(list(cells.values())))
         images = ''.join(
             f'<figure><img alt="{escape(CAPTIONS[name])} of {escape(panel.key, quote=True)}" width="{cell.shape[1]}" '
-            f'height="{cell.shape[0]}" src="{_data_url(cell)}">'
+            f'height="{cell.shape[0]}" src="{data_url(cell)}">'
             f'<figcaption>{escape(CAPTIONS[name])}</figcaption></figure>'
             for name, cell in cells.items()
         )

@@ -9,5 +9,6 @@ optim_wrapper = dict(
 lr, lr_discriminator = 2.5e-4, 1e-4
 # Poly over 250k, stopped earlier, as the authors do.
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=250000, by_epoch=False)]
-iters = dict(train=120000, source=20000, warmup=100000, self_training=10000, discrepancy=2000, main=60000)
+iters = dict(train=120000, source=20000, warmup=100000, self_training=10000, discrepancy=2000, main=60000,
+             inter=120000, intra=120000)
 checkpoint_interval = 2000

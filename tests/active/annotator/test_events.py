@@ -44,6 +44,17 @@ def test_labels_by_hand(event):
     assert (module.replay(events, ASKED) == 255).all()
 
 
+def test_what_was_taken_back_by_hand(event):
+    events = [event(region=1, value=2), event('paint', runs=[[1, 2]], value=0), event('void', region=3)]
+    assert not module.taken_back(events, ASKED).any()
+    events.append(event('undo', undoes=events[0].event_id))
+    assert module.taken_back(events, ASKED).tolist() == [True, False, False, True, False, False, False]
+    assert ASKED.mask(module.taken_back(events, ASKED)).tolist() == [
+        [True, False, False, False], [False, True, False, False], [False] * 4]
+    events.append(event('paint', runs=[[0, 12]], value=255))
+    assert module.taken_back(events, ASKED).tolist() == [True, True, False, True, False, True, False]
+
+
 EVENTS = st.lists(st.one_of(
     st.tuples(st.just('label'), st.integers(1, 4), st.integers(0, 2)),
     st.tuples(st.just('void'), st.integers(1, 4), st.just(254)),
@@ -94,6 +105,7 @@ def test_pixels_that_were_not_asked_are_left_out():
 
 def test_breaks_are_no_work():
     long = parse(dict(kind='skip', seconds=4000))
+    assert parse(dict(kind='skip', seconds=10**400)).seconds == 60.0
     assert long.seconds == 60 and module.seconds_of([long, Event('x' * 8, 'a', 's', 'k', 'skip', seconds=2.5)]) == 62.5
 
 
@@ -103,6 +115,7 @@ def test_breaks_are_no_work():
     (dict(event_id='../../../etc/passwd'), 'event_id'),
     (dict(kind='drop'), 'kind'),
     (dict(seconds=-1), 'seconds'),
+    (dict(seconds=float('inf')), 'seconds'),
     (dict(seconds=float('nan')), 'seconds'),
     (dict(seconds='5'), 'seconds'),
     (dict(clicks=1.5), 'clicks'),

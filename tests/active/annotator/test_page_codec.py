@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udatools.active import Answer, Request
+from udatools.active import Answer, LabelLedger, Request
 from udatools.active.annotator.store import AnswerStore, store_path
 from udatools.active.codecs import CODECS, Sample, detect
+from udatools.active.importing import format_import, import_answers
+from udatools.active.package_files import Package
 
 CODEC = CODECS['page']
 
@@ -148,3 +150,32 @@ def test_an_export_is_the_package_with_its_images(make_package, tmp_path):
     assert sorted(file.relative_to(tmp_path / 'out').as_posix() for file in files[1:]) == ['images/a/1.png', 'images/a/2.png']
     with pytest.raises(ValueError, match='is the request package itself'):
         CODEC.export(copy, copy.root, lambda item: None)
+
+
+def test_what_is_taken_back_after_an_import_is_told(answered, event):
+    """The ledger is never changed: who goes on must know that the label is still trained on."""
+    one, two = event(region=1, value=1, clicks=1), event(region=2, value=2, clicks=1)
+    request = answered(one, two, event(key='a/2', region=1, value=0), event(who='ben', region=3, value=0))
+    package = Package(request.root.parents[1], request)
+    with LabelLedger(package.ledger_path) as ledger:
+        ledger.open_campaign(dict(classes=request.header['classes'], total_pixels=52))
+        ledger.add_request(request)
+    assert import_answers(package, [request.root]).kept == []
+    before = ledger_digest(package)
+    with AnswerStore(store_path(request), request.request_id) as store:
+        a_2, = (stored for stored in store.events() if stored.key == 'a/2')
+        store.append([event('undo', undoes=two.event_id), event('undo', key='a/2', undoes=a_2.event_id)])
+    report = import_answers(package, [request.root])
+    assert [(problem.where, problem.what.split(' ')[0]) for problem in report.kept] == [
+        ("'a/1' by anna", '2'), ("'a/2' by anna", '4')]
+    assert "kept - 'a/1' by anna: 2 answered pixels were taken back" in format_import(report)
+    assert ledger_digest(package) == before and report.exit_code == 0
+    with AnswerStore(store_path(request), request.request_id) as store:
+        store.append([event(region=2, value=0), event('void', key='a/2', region=1)])  # answered anew
+    again = import_answers(package, [request.root])
+    assert again.kept == [] and sum(outcome.corrections for outcome in again.outcomes) == 6
+
+
+def ledger_digest(package):
+    with LabelLedger(package.ledger_path, read_only=True) as ledger:
+        return ledger.content_digest()

@@ -129,11 +129,24 @@ def test_broken_json_is_told(web):
     assert done.status_code == 400 and 'no valid JSON' in done.json['error']
 
 
+def test_json_that_is_too_deep_is_told(web):
+    site = web()
+    done = site.client.post('/api/events', data='[' * 100_000, headers={**site.headers, 'Content-Type': 'application/json'})
+    assert done.status_code == 400
+
+
 def test_one_name_may_be_the_only_one(web):
     site = web(options=Options(who='anna'))
     assert site.post('tasks', who='anna').status_code == 200
     refused = site.post('events', who='ben', session='s', events=[answer(1)])
     assert refused.status_code == 400 and "started for 'anna'" in refused.json['error'] and not site.board.store.events()
+
+
+def test_one_person_is_not_two_by_spelling(web):
+    composed, decomposed = 'Zo\u00eb', 'Zoe\u0308'
+    site = web(options=Options(who=f' {decomposed} '))
+    assert site.post('events', who=f'{composed} ', session='s', events=[answer(1)]).status_code == 200
+    assert site.board.store.events()[0].who == composed
 
 
 def test_predictions_are_shown_only_on_demand(web):
@@ -211,6 +224,11 @@ def test_a_token_is_part_of_the_address(serve_package, make_package):
     assert server.url.endswith('/?token=' + 't' * 20)
     address = server.url.split('?')[0]
     assert fetch(address + 'api/package')[0] == 401 and fetch(f'{address}api/package?token={"t" * 20}')[0] == 200
+
+
+def test_any_token_is_quoted_in_the_address(serve_package, make_package):
+    server = serve_package(make_package().root, token='correct+horse&battery#staple ü')
+    assert fetch(server.url.replace('/?', '/api/package?'))[0] == 200
 
 
 @pytest.mark.parametrize('host', ['0.0.0.0', '::'])

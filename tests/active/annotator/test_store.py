@@ -118,6 +118,17 @@ def test_a_closed_log_is_one_file(path, event):
         assert len(other.events()) == 1
 
 
+def test_every_confirmed_answer_is_in_the_one_file(path, event):
+    """Whoever sends the file back after a crash does not know of the log beside it."""
+    with AnswerStore(path, 'r') as store:
+        for count in (1, 2, 3):
+            store.append([event()])
+            copy = path.parent / f'copy_{count}.sqlite'
+            copy.write_bytes(path.read_bytes())
+            with AnswerStore(copy, read_only=True) as other:
+                assert len(other.events()) == count
+
+
 def test_threads_and_processes_share_it(path, event):
     stores = [AnswerStore(path, 'r'), AnswerStore(path, 'r')]
     batches = [[event(who=f'w{i}') for _ in range(5)] for i in range(4)]

@@ -10,9 +10,10 @@ import torch
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader
 
-from udatools.engine.hooks.pseudo_label_hook import restart_loader
+from udatools.engine.hooks.pseudo_label_hook import restart_loader, train_on_split
 from udatools.engine.inference import ImagePredictor, TargetImages, build_predictor, predict_prob
-from udatools.registry import HOOKS
+from udatools.ops.selection import entropy
+from udatools.registry import DATASETS, HOOKS
 
 
 def build(setup, out_dir, **changes):
@@ -102,6 +103,57 @@ def test_global_random_state_is_untouched(setup, tmp_path):
 def test_a_missing_checkpoint_is_named(setup, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no\.pth'):
         build(setup, tmp_path / 'out', checkpoint=str(tmp_path / 'no.pth')).before_train(setup.runner)
+
+
+def build_uda_dataset(setup, label_dir):
+    load, resize, pack = setup.dataset['pipeline']
+    images = dict(setup.dataset, pipeline=[load, resize, dict(type='LoadDomainLabel'), pack])
+    return DATASETS.build(dict(type='UDADataset', source=dict(images, label_dir=str(label_dir)), target=images))
+
+
+def test_with_a_ranking_the_stage_trains_on_easy_and_hard_images(setup, tmp_path, monkeypatch, opened):
+    ranking = dict(type='EntropyRanking', portion=0.3)
+    dataset = build_uda_dataset(setup, tmp_path / 'out' / 'labels')
+    setup.runner.train_dataloader = SimpleNamespace(dataset=dataset)
+    build(setup, tmp_path / 'out', ranking=ranking, intra_domain=True).before_train(setup.runner)
+    split = json.loads((tmp_path / 'out' / 'split.json').read_text())
+    images, model = TargetImages(setup.dataset), build_predictor(setup.model, setup.checkpoint)
+    order = sorted(setup.keys, key=lambda key: entropy(predict_prob(model, images, setup.keys.index(key))).mean())
+    assert split['easy'] + split['hard'] == order and len(split['easy']) == 1
+    assert dataset.source.keys == split['easy'] and dataset.target.keys == sorted(split['hard']) and len(dataset) == 3
+    seen = {domain: {dataset[counter]['data_samples'][domain].key for counter in range(6)} for domain in ('source', 'target')}
+    assert seen == dict(source=set(split['easy']), target=set(split['hard']))
+    # What is complete is used again, by a resumed stage that has the whole set before it; another portion is another split.
+    again = build_uda_dataset(setup, tmp_path / 'out' / 'labels')
+    setup.runner.train_dataloader.dataset = again
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagePredictor, 'infer', lambda *a: 1 / 0)
+        build(setup, tmp_path / 'out', ranking=ranking, intra_domain=True).before_train(setup.runner)
+        assert again.source.keys == split['easy']
+        with pytest.raises(ZeroDivisionError):
+            build(setup, tmp_path / 'out', ranking=dict(ranking, portion=0.7), intra_domain=True).before_train(setup.runner)
+    assert opened == []
+
+
+def test_a_ranking_alone_leaves_the_domains_as_they_are(setup, tmp_path):
+    dataset = build_uda_dataset(setup, tmp_path / 'out' / 'labels')
+    setup.runner.train_dataloader = SimpleNamespace(dataset=dataset)
+    build(setup, tmp_path / 'out', ranking=dict(type='EntropyRanking', portion=0.3)).before_train(setup.runner)
+    assert (tmp_path / 'out' / 'split.json').is_file()
+    assert sorted(dataset.source.keys) == sorted(dataset.target.keys) == sorted(setup.keys)
+    with pytest.raises(ValueError, match='intra_domain=True trains on easy and hard images; give ranking'):
+        build(setup, tmp_path / 'out', intra_domain=True)
+
+
+def test_a_ranking_needs_both_domains_of_the_target(setup, tmp_path):
+    dataset = build_uda_dataset(setup, tmp_path / 'labels')
+    split = dict(easy=setup.keys[:1], hard=setup.keys[1:])
+    with pytest.raises(ValueError, match=r'hard images are to be the target of the stage, which has nothing there'):
+        train_on_split(SimpleNamespace(source=dataset.source), split)
+    with pytest.raises(ValueError, match=r'easy images are to be the source of the stage, which has dict .*with the label_dir'):
+        train_on_split(SimpleNamespace(source={}, target=dataset.target), split)
+    with pytest.raises(KeyError, match='has no image'):
+        train_on_split(dataset, dict(split, easy=['elsewhere']))
 
 
 def test_a_loader_that_loaded_ahead_starts_over():

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ class WaitingStage:
     """In place of a stage's runner: asks at once."""
 
     def __init__(self, cfg):
-        self.cfg, self.hooks = cfg, [CostHook()]
+        self.cfg, self.hooks, self.visualizer = cfg, [CostHook()], SimpleNamespace(close=lambda: None)
         WaitingStage.started.append(cfg.experiment_name)
 
     def train(self):

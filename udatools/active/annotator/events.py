@@ -64,6 +64,12 @@ class Asked:
         answer[self.flat] = labels
         return answer.reshape(self.shape)
 
+    def mask(self, chosen: np.ndarray) -> np.ndarray:
+        """Spread a choice of the asked pixels, bool (N,), to a mask: bool, (H, W)."""
+        found = np.zeros(self.shape[0] * self.shape[1], bool)
+        found[self.flat] = chosen
+        return found.reshape(self.shape)
+
     def open_ids(self, labels: np.ndarray) -> np.ndarray:
         """Ids of the regions with an unanswered pixel: int64, ascending; ``labels`` as in :meth:`full`."""
         return self.ids[np.bincount(self.slot[labels == NOT_ANSWERED], minlength=self.ids.size) > 0]
@@ -156,6 +162,15 @@ def replay(events: Sequence[Event], asked: Asked) -> np.ndarray:
     return labels
 
 
+def taken_back(events: Sequence[Event], asked: Asked) -> np.ndarray:
+    """Asked pixels that one person answered once and left open in the end: bool, (N,)."""
+    named = np.zeros(asked.flat.size, bool)
+    for event in events:
+        if event.answers and event.value not in (None, NOT_ANSWERED):
+            named[places(event, asked)] = True
+    return named & (replay(events, asked) == NOT_ANSWERED)
+
+
 def seconds_of(events: Iterable[Event]) -> float:
     """Working time of events in seconds, breaks left out; work that was taken back was work too."""
     return sum(min(event.seconds, IDLE_SECONDS) for event in events)
@@ -215,7 +230,7 @@ def parse_event(content: Any, *, who: str, session: str, key: str, asked: Asked,
     if what not in KINDS:
         raise EventError(f'kind is {what!r}; expected one of {", ".join(KINDS)}')
     seconds = content.get('seconds', 0)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
         raise EventError(f'seconds is {seconds!r}; expected a number of at least 0')
     region = _integer(content, 'region', 0, 65535, 0)
     if region and not np.isin(region, asked.ids):
@@ -241,5 +256,5 @@ def parse_event(content: Any, *, who: str, session: str, key: str, asked: Asked,
         undoes = content.get('undoes')
         if not isinstance(undoes, str) or not _EVENT_ID.fullmatch(undoes):
             raise EventError(f'undoes is {undoes!r}; expected the event_id of the event to take back')
-    return Event(name, who, session, key, what, region, value, runs, min(float(seconds), IDLE_SECONDS),
+    return Event(name, who, session, key, what, region, value, runs, float(min(seconds, IDLE_SECONDS)),
                  _integer(content, 'clicks', 0, _MAX_CLICKS, 0), undoes)

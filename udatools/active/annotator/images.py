@@ -15,6 +15,7 @@ from PIL import Image
 
 from udatools.utils.png import read_image, read_png
 
+from ..image_questions import IMAGE_KINDS
 from ..request import NOT_ANSWERED, Request, RequestItem
 from .events import Asked
 
@@ -85,9 +86,15 @@ class PackageImages:
     Args:
         request (Request): the package.
         root (Path): its image root.
+
+    Raises:
+        ValueError: if it asks about whole images.
     """
 
     def __init__(self, request: Request, root: Path) -> None:
+        if request.kind in IMAGE_KINDS:
+            raise ValueError(f'{request.root} asks for {request.kind}; the page asks about pixels only. Export it with '
+                             '--format tags, fill the table and import it')
         self.request, self.root = request, root
         self._asked: OrderedDict[str, Asked] = OrderedDict()
         self._lock = Lock()

@@ -54,10 +54,10 @@ def check_exposure(host: str, token: str | None) -> None:
     """
     if token is not None and len(token) < _MIN_TOKEN:
         raise ValueError(f'the token has {len(token)} characters; expected at least {_MIN_TOKEN}, for example '
-                         f'--token {secrets.token_urlsafe(24)}')
+                         f'--token {secrets.token_hex(24)}')
     if not is_loopback(host) and token is None:
         raise ValueError(f'--host {host or "(all)"} can be reached from other machines; give a token as well, for example '
-                         f'--token {secrets.token_urlsafe(24)}, or leave --host out to answer on this machine only')
+                         f'--token {secrets.token_hex(24)}, or leave --host out to answer on this machine only')
 
 
 @dataclass(frozen=True)

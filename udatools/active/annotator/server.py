@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from ..request import NOT_ANSWERED, Request, RequestItem
+from ..submission import person_name
 from .events import Event, EventError, effective, parse_event, runs_of_pixels
 from .images import ImagesNotFoundError, PackageImages, find_image_root
 from .security import ANY_ADDRESS, MAX_BODY, RESPONSE_HEADERS, Guard
@@ -49,6 +51,17 @@ class Options:
     """
     who: str | None = None
     show_predictions: bool = False
+
+    def __post_init__(self) -> None:
+        if self.who is not None:
+            object.__setattr__(self, 'who', _name(self.who))
+
+
+def _name(given: Any) -> str:
+    name = person_name(given) if isinstance(given, str) else ''
+    if not _NAME.fullmatch(name):
+        raise BadRequestError(f'who is {given!r}; expected a name of 1 to 80 characters')
+    return name
 
 
 def _event_json(event: Event, position: int) -> dict[str, Any]:
@@ -92,11 +105,10 @@ class Api:
     def who(self, content: Any) -> str:
         """Name of the sender."""
         name = content.get('who') if isinstance(content, dict) else None
-        if not isinstance(name, str) or not _NAME.fullmatch(name.strip()):
-            raise BadRequestError(f'who is {name!r}; expected a name of 1 to 80 characters')
-        if self.options.who is not None and name.strip() != self.options.who:
-            raise BadRequestError(f'this annotator was started for {self.options.who!r}; {name.strip()!r} cannot answer here')
-        return name.strip()
+        found = _name(name)
+        if self.options.who is not None and found != self.options.who:
+            raise BadRequestError(f'this annotator was started for {self.options.who!r}; {found!r} cannot answer here')
+        return found
 
     def package(self) -> dict[str, Any]:
         """What is asked, by whom it may be answered, and the classes."""
@@ -258,7 +270,8 @@ def create_app(api: Api, guard: Guard) -> Any:
     def other_request(error: OtherRequestError) -> Any:
         return failure(409, str(error), request_id=api.request.request_id)
 
-    for kind, status in ((BadRequestError, 400), (ImagesNotFoundError, 404), (ValueError, 409), (StoreError, 503)):
+    for kind, status in ((BadRequestError, 400), (RecursionError, 400), (ImagesNotFoundError, 404), (ValueError, 409),
+                         (StoreError, 503)):
         app.register_error_handler(kind, lambda error, status=status: failure(status, str(error)))
     for status, what in ((400, 'the request is no valid JSON'), (404, 'there is no such page'), (405, 'not possible here'),
                          (413, f'the request is larger than {MAX_BODY} bytes; send fewer answers at once')):
@@ -330,7 +343,7 @@ class Server:
         """Address to open; one that others can use as well where they may."""
         name = own_address(self.guard.host) if self.guard.host in ANY_ADDRESS else self.guard.host
         name = f'[{name}]' if ':' in name else name
-        return f'http://{name}:{self.guard.port}/' + (f'?token={self.guard.token}' if self.guard.token else '')
+        return f'http://{name}:{self.guard.port}/' + (f'?token={quote(self.guard.token, safe="")}' if self.guard.token else '')
 
     def run(self) -> None:
         """Serve until :meth:`close`, Ctrl-C or SIGTERM."""

@@ -111,6 +111,8 @@ class AnswerStore:
                              'folder, together with the package that it belongs to; nothing in it was changed')
         self._db.execute('PRAGMA journal_mode=WAL')
         self._db.execute('PRAGMA synchronous=FULL')
+        # Every answer moves into the one file at once: people send it back, also after a crash, without the log beside it.
+        self._db.execute('PRAGMA wal_autocheckpoint=1')
         with self.transaction():
             for statement in _SCHEMA:
                 self._db.execute(statement)

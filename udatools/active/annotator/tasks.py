@@ -9,6 +9,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from threading import RLock
 from typing import Any
 
@@ -63,6 +64,8 @@ class TaskBoard:
                  blind: bool = False, budget: float | None = None) -> None:
         if order not in ORDERS:
             raise ValueError(f'order is {order!r}; expected one of {", ".join(ORDERS)}')
+        if not (isfinite(lease_seconds) and lease_seconds > 0):
+            raise ValueError(f'the lease is {lease_seconds:g} seconds; expected a number above 0')
         self.images, self.store, self.order, self.blind = images, store, order, blind
         self.lease_ms = int(lease_seconds * 1000)
         self._lock = RLock()

@@ -12,6 +12,7 @@ from typing import Any
 
 from udatools.registry import ANNOTATORS
 
+from ..image_questions import IMAGE_KINDS
 from ..progress import unit_of
 from ..request import Answer, Request
 from .base import Annotator, AnswersPending
@@ -60,12 +61,14 @@ def describe_waiting(pending: AnswersPending, resume: Sequence[str] = ()) -> str
     request = Request.load(pending.request_dir)
     kind, images = ('segments', 0) if request is None else (request.kind, len(request.asked_keys()))
     command = shlex.join(resume) if resume else 'the command that started the run, with --resume'
+    tables = kind in IMAGE_KINDS  # the page and drawing tools ask about pixels
     return '\n'.join([
         f'Round {pending.round} waits for people: {pending.unanswered} of {pending.asked} {unit_of(kind)} in {images} images '
         'have no answer yet.',
         f'  request            {request_dir}',
-        f'  answer in browser  python tools/annotate.py {request_dir}',
-        f'  or in your tool    python tools/active/export.py {request_dir} --format cvat --out FOLDER',
+        *([] if tables else [f'  answer in browser  python tools/annotate.py {request_dir}']),
+        f'  {"fill a table in " if tables else "or in your tool "}   python tools/active/export.py {request_dir} --format '
+        f'{"tags" if tables else "cvat"} --out FOLDER',
         f'  bring answers in   python tools/active/import_answers.py {request_dir} [FILES...]  (--close: that is all)',
         f'  see what is there  python tools/active/status.py {work_dir}',
         f'  then go on         {command}',

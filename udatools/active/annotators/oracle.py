@@ -14,6 +14,7 @@ from udatools.registry import ANNOTATORS, DATASETS
 from udatools.utils.rng import make_generator
 
 from ..costs import CostModel
+from ..image_questions import CLASS_POINTS, IMAGE_KINDS, TAGS
 from ..request import NOT_ANSWERED, VOID, Answer, Request
 from .base import Annotator
 from .noise import HumanError, click, displace
@@ -27,6 +28,9 @@ class GroundTruthOracle(Annotator):
 
     One click answers a point, a region (its majority, void where void has it), or one class of a segment: a segment
     across a boundary takes one click on each side. Seconds are those of the cost model for what was answered.
+
+    Asked which classes are in an image, it names those of the ground truth, one click each; asked for a point of each, it
+    clicks a pixel that chance chooses among those of the class. What is ignore in the ground truth is no class.
 
     Args:
         dataset (Mapping | object): config of a ``DomainDataset`` with ``labelled=True`` over the same images, or the
@@ -72,6 +76,9 @@ class GroundTruthOracle(Annotator):
         for key in keys:
             region = request.regions(key)
             truth = self._truth(key, region.shape, request.num_classes)
+            if request.kind in IMAGE_KINDS:
+                yield from self._answer_image(request, key, region, truth)
+                continue
             owner = self._owners(request, key, region)
             for person, name in enumerate(self.people):
                 mine = None if owner is None else owner == person
@@ -99,12 +106,43 @@ class GroundTruthOracle(Annotator):
         seconds = self.costs.seconds(kind, total, region.size)
         if done < total:  # a share of the whole, so that the shares of split work add up to it
             seconds *= done / total
-        if self.error.time_spread:
-            spread = self.error.time_spread
-            seconds *= float(np.exp(spread * make_generator('time', *tags).standard_normal() - spread**2 / 2))
+        seconds = self._spread(seconds, tags)
         return Answer(key=key, answer=answer, annotator=name, tool=type(self).__name__,
                       points=answered if kind == 'points' else 0, clicks=clicks.clicks, components=clicks.items,
                       seconds=seconds)
+
+    def _answer_image(self, request: Request, key: str, region: np.ndarray, truth: np.ndarray) -> Iterator[Answer]:
+        """What everybody, or the one person whose image it is, says about an image as a whole."""
+        count, split = len(self.people), self.assignment == 'split'
+        owner = int(make_generator('assignment', self.seed, request.request_id, key).integers(0, count))
+        seen = truth if request.kind == TAGS else np.where(region > 0, truth, 255)
+        present = np.flatnonzero(np.bincount(seen.ravel(), minlength=256)[:request.num_classes])
+        for person, name in enumerate(self.people):
+            answer: np.ndarray = np.full(truth.shape, NOT_ANSWERED, np.uint8)
+            if split and person != owner:
+                yield Answer(key=key, answer=answer, annotator=name, tool=type(self).__name__)
+                continue
+            tags = (self.seed, request.request_id, key, name)
+            place = make_generator('place', *tags)
+            pixel = np.array([place.choice(np.flatnonzero(seen == label)) for label in present], np.int64)
+            clicks = click(pixel, present.astype(np.uint8), 'points', request.num_classes, present, self.error,
+                           make_generator('clicks', *tags))
+            points = clicks.clicks if request.kind == CLASS_POINTS else 0
+            named = None
+            if request.kind == TAGS:
+                named = tuple(np.unique(clicks.said[clicks.said < VOID]).tolist())
+            else:
+                answer.ravel()[pixel] = clicks.said
+            seconds = self.costs.seconds(request.kind, request.num_classes, region.size, found=clicks.clicks)
+            yield Answer(key=key, answer=answer, annotator=name, tool=type(self).__name__, points=points, clicks=clicks.clicks,
+                         components=1, seconds=self._spread(seconds, tags), tags=named)
+
+    def _spread(self, seconds: float, tags: tuple[int | str, ...]) -> float:
+        """What it took this person."""
+        spread = self.error.time_spread
+        if not spread:
+            return seconds
+        return seconds * float(np.exp(spread * make_generator('time', *tags).standard_normal() - spread**2 / 2))
 
     def _owners(self, request: Request, key: str, region: np.ndarray) -> np.ndarray | None:
         """Which person each asked pixel goes to, int64; None: everybody gets every one."""

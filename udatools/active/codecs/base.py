@@ -51,11 +51,13 @@ class Codec(ABC):
         name (str): name of the format on the command line.
         title (str): the tool and format, for people.
         filename (str): name of the file that :meth:`export` and :meth:`write` make, ``''`` if they make several.
+        about_images (bool): whether it holds answers to questions about whole images, and to no others.
     """
 
     name: str
     title: str
     filename: str = ''
+    about_images: bool = False
 
     @abstractmethod
     def recognises(self, sample: Sample) -> bool:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..annotator.events import IDLE_SECONDS, Asked, Event, effective, replay, runs_of_pixels, seconds_of
+from ..annotator.events import IDLE_SECONDS, Asked, Event, effective, replay, runs_of_pixels, seconds_of, taken_back
 from ..annotator.store import FILENAME, AnswerStore, StoreError
 from ..request import NOT_ANSWERED, VOID, Answer, Request
-from ..submission import Problem, Submission
+from ..submission import Problem, Submission, TakenBack
 from .base import Codec, ImageOf, Sample
 from .documents import place_image
 from .shapes import check_answers
@@ -83,7 +83,7 @@ def _read(store: AnswerStore, request: Request) -> Submission:
         return Submission(store.request_id, [], [Problem(store.path.name, what)])
     problems = [Problem(f'{store.path.name}, {key!r}', 'is no image of the request; left out')
                 for key in store.keys() if key not in request or not request[key].asked]
-    present, answers = set(store.keys()), []
+    present, answers, undone = set(store.keys()), [], []
     for key in request.asked_keys():
         if key not in present:
             continue
@@ -97,6 +97,8 @@ def _read(store: AnswerStore, request: Request) -> Submission:
                 problems.append(Problem(f'{store.path.name}, {key!r} by {who}', f'{int(unknown.sum())} pixels hold a class id '
                                         f'beyond {request.num_classes - 1}; left unanswered'))
                 labels[unknown] = NOT_ANSWERED
+            if (open_again := taken_back(mine, asked)).any():
+                undone.append(TakenBack(key, who, asked.mask(open_again)))
             answered = labels != NOT_ANSWERED
             if not answered.any():
                 continue
@@ -106,7 +108,7 @@ def _read(store: AnswerStore, request: Request) -> Submission:
                 clicks=sum(event.clicks for event in effective(mine)),
                 components=int(np.unique(asked.region[answered]).size), seconds=round(seconds_of(mine), 3),
                 answered_at=_iso(max(event.time_ms for event in mine))))
-    return Submission(request.request_id, answers, problems)
+    return Submission(request.request_id, answers, problems, undone)
 
 
 def _iso(time_ms: int) -> str:

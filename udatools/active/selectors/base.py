@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-KINDS = ('segments', 'points', 'regions')
-
 
 class Candidates(NamedTuple):
     """Pixels of one image that may be asked for.
@@ -39,7 +37,7 @@ class Selector(ABC):
             the image size. ``'excluded'`` (bool, (H, W), on the CPU): pixels that will not be asked, because they are
             answered already or a filter keeps them out; what a selector offers there anyway is dropped.
         kind (str): ``'segments'``, ``'points'`` or ``'regions'`` (one label a region): how the asked pixels are shown,
-            counted and billed.
+            counted and billed; or a question about the image, of :data:`udatools.active.image_questions.IMAGE_KINDS`.
         unit_score (str): score of a connected component of candidates: the ``'mean'`` of its pixels, or that of its
             ``'first'`` pixel, for scores that are drawn (the mean of a draw favours small components).
     """

@@ -14,6 +14,7 @@ from udatools.ops.regions import components_of, ego_component, members_of, unit_
 from udatools.ops.selection import predicted_class
 from udatools.registry import SELECTORS
 
+from ..image_questions import IMAGE_KINDS
 from .base import Candidates, Selector, allowed_of, check_count
 
 
@@ -35,7 +36,8 @@ class FilteredSelector(Selector):
         max_regions (int | None): at most so many regions (or points) an image, best score first.
 
     Raises:
-        ValueError: for a value out of range, a mask that cannot be read, or ``min_size`` with points.
+        ValueError: for a value out of range, a mask that cannot be read, ``min_size`` with points, or a selector that asks
+            whole images.
     """
 
     def __init__(self, selector: Mapping[str, Any] | Selector, *, min_size: int = 0, border: int = 0,
@@ -46,6 +48,9 @@ class FilteredSelector(Selector):
         check_count('ego_class', 0 if ego_class is None else ego_class, 0)
         check_count('max_regions', 1 if max_regions is None else max_regions, 1)
         self.kind, self.unit_score = self.selector.kind, self.selector.unit_score
+        if self.kind in IMAGE_KINDS:
+            raise ValueError(f'{type(self.selector).__name__} asks whole images ({self.kind}), of which no pixels can be kept '
+                             'out; use it without a FilteredSelector')
         if min_size > 1 and self.kind == 'points':
             raise ValueError(f'min_size is {min_size}, but {type(self.selector).__name__} asks for points, and a point is '
                              'one pixel; leave min_size out here (LabORPPLSelector has a min_size of its own, for its mask)')

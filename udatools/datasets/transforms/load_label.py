@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from udatools.datasets.taxonomies import IGNORE, identity_lut
 from udatools.registry import TRANSFORMS
-from udatools.utils.png import read_image, read_png
+from udatools.utils.png import image_shape, read_image, read_png
 
 
 def read_raw_label(path: str, channel: int | None = None) -> np.ndarray:
@@ -73,22 +74,52 @@ def read_mapped_label(path: str, lut: np.ndarray, channel: int | None = None) ->
     return map_raw_label(read_raw_label(path, channel), lut, path)
 
 
+def check_size_mismatch(transform: str, size_mismatch: str) -> str:
+    """The choice of a transform, ``error`` or ``resize``; raises a ``ValueError`` for any other."""
+    if size_mismatch not in ('error', 'resize'):
+        raise ValueError(f'{transform} got size_mismatch={size_mismatch!r}; expected "error" or "resize"')
+    return size_mismatch
+
+
 @TRANSFORMS.register_module()
 class LoadDomainImage(BaseTransform):
     """Reads ``img_path`` as uint8 BGR (H, W, 3); a truncated or corrupt file is an error that names it.
 
-    The stock ``LoadImageFromFile`` decodes the top of a truncated file and leaves the rest grey.
+    The stock ``LoadImageFromFile`` decodes the top of a truncated file and leaves the rest grey. Where a data set has several
+    translations of an image (``img_paths``), one is drawn, each as likely.
+
+    Args:
+        size_mismatch (str): What to do when a translation differs in size from its original, to which the label belongs:
+            ``error`` (default), or ``resize`` it to the original's size, bilinearly.
     """
+
+    def __init__(self, size_mismatch: str = 'error') -> None:
+        self.size_mismatch = check_size_mismatch('LoadDomainImage', size_mismatch)
 
     def transform(self, results: dict) -> dict:
         """Adds ``img``, ``img_shape`` and ``ori_shape`` (height, width)."""
+        if 'img_paths' in results:
+            results['img_path'] = results['img_paths'][np.random.randint(len(results['img_paths']))]
         image = read_image(results['img_path'])
+        if 'original_path' in results:
+            image = self._fit(image, results['img_path'], results['original_path'])
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
+    def _fit(self, image: np.ndarray, path: str, original: str) -> np.ndarray:
+        """The translation at the size of its original, or an error."""
+        shape = image_shape(original)
+        if image.shape[:2] == shape:
+            return image
+        if self.size_mismatch == 'error':
+            raise ValueError(f'the translation {path} is {image.shape[1]}x{image.shape[0]}, its original {original} '
+                             f'{shape[1]}x{shape[0]} (width x height); translate at the size of the originals, or set '
+                             'LoadDomainImage(size_mismatch="resize")')
+        return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_LINEAR)
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
+        return f'{type(self).__name__}(size_mismatch={self.size_mismatch!r})'
 
 
 @TRANSFORMS.register_module()
@@ -104,9 +135,7 @@ class LoadDomainLabel(BaseTransform):
     """
 
     def __init__(self, size_mismatch: str = 'error') -> None:
-        if size_mismatch not in ('error', 'resize'):
-            raise ValueError(f'LoadDomainLabel got size_mismatch={size_mismatch!r}; expected "error" or "resize"')
-        self.size_mismatch = size_mismatch
+        self.size_mismatch = check_size_mismatch('LoadDomainLabel', size_mismatch)
 
     def transform(self, results: dict) -> dict:
         """Adds ``gt_seg_map`` and lists it in ``seg_fields``."""

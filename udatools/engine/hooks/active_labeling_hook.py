@@ -34,6 +34,8 @@ class ActiveLabelingHook(Hook):
         ledger (str): path of the label ledger.
         request_dir (str): folder of this round's request package.
         label_dir (str): folder of the label PNGs of all rounds.
+        tag_file (str | None): JSON file for the classes of images, as :class:`udatools.models.objectives.WeakLabelClassification`
+            reads it; for selectors that ask images as a whole.
         selector_model (Mapping | None): config of the ``PixelSelector`` (B); None for selectors that do not read it.
         selector_checkpoint (str | None): its weights.
         budget (Mapping | None): arguments of :class:`udatools.active.budget.Budget`; None asks for all candidates.
@@ -51,6 +53,7 @@ class ActiveLabelingHook(Hook):
 
     def __init__(self, selector: Mapping[str, Any], annotator: Mapping[str, Any], *, model: Mapping[str, Any],
                  checkpoint: str, dataset: Mapping[str, Any], ledger: str, request_dir: str, label_dir: str,
+                 tag_file: str | None = None,
                  selector_model: Mapping[str, Any] | None = None, selector_checkpoint: str | None = None,
                  budget: Mapping[str, Any] | None = None, round: int = 1, num_rounds: int = 1, panels: int = 4,
                  seed: int = 0, policy: str = 'first') -> None:
@@ -58,7 +61,7 @@ class ActiveLabelingHook(Hook):
         self.annotator = ANNOTATORS.build(dict(annotator))
         self.model, self.checkpoint, self.dataset = model, checkpoint, dataset
         self.selector_model, self.selector_checkpoint = selector_model, selector_checkpoint
-        self.paths = dict(ledger_path=ledger, request_dir=request_dir, label_dir=label_dir)
+        self.paths = dict(ledger_path=ledger, request_dir=request_dir, label_dir=label_dir, tag_file=tag_file)
         self.policy = check_policy(policy)
         if {'prob1', 'prob2'} & set(self.selector.inputs) and not (selector_model and selector_checkpoint):
             raise ValueError(f'{type(self.selector).__name__} reads the two classifiers of a pixel selector; give '

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding the newest readable checkpoint of a stage, and starting one stage from another's weights."""
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from torch import Tensor
 
 from udatools.models.segmentors import PixelSelector, UDASegmentor
 
+_META = 'meta'  # of the header of a safetensors file
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 
 
@@ -32,10 +36,18 @@ def list_checkpoints(stage_dir: Path) -> list[Path]:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content on the CPU.
 
+    Args:
+        path (Path): a file of ``torch.save``, or ``.safetensors``.
+
+    Returns:
+        dict: ``state_dict``, and ``meta`` as mmengine has it.
+
     Raises:
         CheckpointError: when the file is missing, truncated or no checkpoint.
     """
     try:
+        if path.suffix == '.safetensors':
+            return read_safetensors(path)
         content = torch.load(path, map_location='cpu', weights_only=False)
         if not isinstance(content, dict) or 'state_dict' not in content:
             raise ValueError('it holds no state_dict')
@@ -43,6 +55,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         reason = f'{type(error).__name__}: {error}'
         raise CheckpointError(f'{path} is not a readable checkpoint ({reason}); delete it or give another') from error
     return content
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """``state_dict`` and ``meta`` of a file of :func:`safetensors_bytes`; one of another program has no ``meta``."""
+    from safetensors import safe_open
+    with safe_open(path, framework='pt', device='cpu') as file:
+        meta = json.loads((file.metadata() or {}).get(_META, '{}'))
+        return {'meta': meta, 'state_dict': {key: file.get_tensor(key) for key in file.keys()}}  # noqa: SIM118 - no dict
+
+
+def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Weights and their ``meta`` in the safetensors format.
+
+    Args:
+        state (Mapping[str, Tensor]): weights.
+        meta (Mapping): of JSON values. It is one entry of the header: the order of several is not defined, and equal weights
+            should be equal files.
+    """
+    from safetensors.torch import save
+    return save({key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()},
+                metadata={_META: json.dumps(meta, sort_keys=True)})
 
 
 def newest_readable(stage_dir: Path) -> Path | None:

@@ -31,7 +31,11 @@ class StageRunner(Runner):
 
     ``cfg.start_from`` (a path, optional) takes the place of ``init_weights``: a stage that goes on from another one needs
     no backbone weights. The merged config and the environment go to files, not to the console.
+
+    Attributes:
+        loaded_iter (int | None): of the checkpoint that the weights are of, where they are not those of the last iteration.
     """
+    loaded_iter: int | None = None
 
     def _log_env(self, env_cfg: dict) -> None:
         """The environment is in the config dump and in ``results.json``; the console stays readable."""
@@ -63,7 +67,9 @@ class StageRunner(Runner):
 
     def load_weights(self, checkpoint: Path) -> None:
         """The model of a checkpoint of this stage, without its optimisers."""
-        self.bare_model.load_state_dict(read_checkpoint(checkpoint)['state_dict'])
+        content = read_checkpoint(checkpoint)
+        self.bare_model.load_state_dict(content['state_dict'])
+        self.loaded_iter = (content.get('meta') or {}).get('iter')
 
     def val_checkpoint(self, checkpoint: Path) -> dict[str, float]:
         """Metrics of a checkpoint of this stage on the validation set."""

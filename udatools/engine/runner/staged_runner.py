@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from time import sleep
 from typing import Any
+from uuid import uuid4
 
 from mmengine.config import Config
 from mmengine.dist import barrier, get_world_size
@@ -21,6 +22,7 @@ from udatools.active.annotators import AnswersPending
 from udatools.engine.export import export_plain
 from udatools.engine.hooks.cost_hook import CostHook
 from udatools.engine.results import ResultsFile
+from udatools.engine.tracking import chosen_trackers, stage_visualizer
 from udatools.evaluation.model_selection import format_selection
 from udatools.ops.digests import json_digest
 from udatools.registry import RUNNERS
@@ -56,7 +58,8 @@ class StagedRunner:
 
     Raises:
         JournalError: when the work directory holds a run and ``resume`` is off, or when that run had another config.
-        ValueError: for a ``select`` that is unknown, or that needs what the config does not have.
+        CompatError: if the package of a tracker is not installed.
+        ValueError: for a ``select`` that is unknown, or that needs what the config does not have, or an unknown tracker.
     """
 
     def __init__(self, cfg: Config, *, resume: bool = False) -> None:
@@ -66,6 +69,8 @@ class StagedRunner:
         self.seed = int((cfg.get('randomness') or {}).get('seed') or 0)
         self.stages = expand_stages(cfg.get('stages') or [dict(name='train')])
         self.name = Path(cfg.filename).stem if cfg.filename else 'run'
+        self.run_id = ''  # of the journal
+        chosen_trackers(cfg)  # a missing package is told before anything is trained
         self.selection = CheckpointSelection(cfg.get('select'), seed=self.seed)
         self.selected = self.stages[-1]
         if self.selection.active:
@@ -119,7 +124,9 @@ class StagedRunner:
                 self._lock.__exit__()
             raise
         self.journal = Journal(self.work_dir / 'journal.json')
-        self.name = self.journal.content['run'].get('name', self.name)  # also where it goes on from the config.py that it kept
+        about = self.journal.content['run']
+        self.name = about.get('name', self.name)  # also where it goes on from the config.py that it kept
+        self.run_id = about.get('id') or json_digest(about)[:12]  # journals of earlier versions have none
         self.logger = MMLogger.get_current_instance()
 
     def _recover(self) -> None:
@@ -150,7 +157,8 @@ class StagedRunner:
                                f'{shlex.quote(str(self.work_dir / "config.py"))} --work-dir {shlex.quote(str(self.work_dir))} '
                                '--resume')
         if not journal.exists:
-            journal.content['run'] = {'name': self.name, 'seed': self.seed, 'stages': [stage.name for stage in self.stages]}
+            journal.content['run'] = {'name': self.name, 'id': uuid4().hex[:12], 'seed': self.seed,
+                                      'stages': [stage.name for stage in self.stages]}
             journal.write()
             StageConfig(self.cfg.to_dict()).dump(str(self.work_dir / 'config.py'))
 
@@ -190,11 +198,14 @@ class StagedRunner:
                 return str(self.work_dir)
             if name == 'round':
                 return str(stage.round)
+            if name in ('run', 'run_id', 'stage'):
+                return dict(run=self.name, run_id=self.run_id, stage=stage.name)[name]
             return str(self.checkpoint_of(name.removeprefix('checkpoint:').split('|'), stage))
 
         cfg = merge_stage_config(self.cfg, stage)
         cfg = StageConfig(fill_placeholders(cfg.to_dict(), value_of), filename=None)
         cfg.work_dir = str(self.work_dir / 'stages' / stage.folder)
+        cfg.visualizer = stage_visualizer(cfg, Path(cfg.work_dir))
         cfg.run_name = self.name
         cfg.experiment_name = f'{self.name}_{stage.name}_{time.time_ns()}'
         cfg.start_from = str(self.checkpoint_of(stage.init, stage)) if stage.init else cfg.get('load_from')
@@ -205,6 +216,7 @@ class StagedRunner:
         cfg.custom_hooks = [
             dict(type='IterationSeedHook', seed=self.seed, tag=stage.name),
             dict(type='ProgressHook', title=title, interval=cfg.get('progress', {}).get('interval', 50)),
+            dict(type='CurveHook', interval=cfg.get('progress', {}).get('interval', 50)),
             dict(type='TeacherHook'),
             dict(type='CostHook'),
             *cfg.get('custom_hooks', []),
@@ -300,17 +312,9 @@ class StagedRunner:
             cfg.load_from, cfg.resume = str(latest), True
         runner = StageRunner.from_cfg(cfg)
         try:
-            runner.train()
-        except AnswersPending as pending:
-            self._note_waiting(stage, runner, pending)
-            raise
-        runner.synchronise_buffers()
-        selection: dict[str, Any] | None = None
-        if self._selects(stage):
-            selection = self.selection.run(cfg, folder, root=self.work_dir, validate=runner.val_checkpoint)
-            print_log(format_selection(selection), logger='current')
-            runner.load_weights(self.work_dir / selection['chosen'])
-        metrics = runner.val() if stage.evaluate and runner.val_loop is not None else None
+            selection, metrics = self._train_and_evaluate(stage, cfg, runner)
+        finally:
+            runner.visualizer.close()
 
         def record() -> dict[str, Any]:
             checkpoint = selection['chosen'] if selection else str(list_checkpoints(folder)[0].relative_to(self.work_dir))
@@ -318,6 +322,22 @@ class StagedRunner:
             return self._record(stage, checkpoint, metrics, seconds, selection)
 
         self.journal.content = on_main(record)
+
+    def _train_and_evaluate(self, stage: Stage, cfg: Config,
+                            runner: StageRunner) -> tuple[dict[str, Any] | None, dict[str, float] | None]:
+        """The record of the selection and the metrics, None where there are none."""
+        try:
+            runner.train()
+        except AnswersPending as pending:
+            self._note_waiting(stage, runner, pending)
+            raise
+        runner.synchronise_buffers()
+        selection: dict[str, Any] | None = None
+        if self._selects(stage):
+            selection = self.selection.run(cfg, Path(cfg.work_dir), root=self.work_dir, validate=runner.val_checkpoint)
+            print_log(format_selection(selection), logger='current')
+            runner.load_weights(self.work_dir / selection['chosen'])
+        return selection, runner.val() if stage.evaluate and runner.val_loop is not None else None
 
     def _note_waiting(self, stage: Stage, runner: StageRunner, pending: AnswersPending) -> None:
         """What the round waits for goes to the journal; what the selection has cost stays counted."""

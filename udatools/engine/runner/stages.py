@@ -19,7 +19,7 @@ RELEVANT = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'auto_sca
 # How batches are loaded, not what is in them.
 _LOADING = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 _KEYS = {'name', 'init', 'config', 'evaluate'}
-_PLACEHOLDER = re.compile(r'\{(work_dir|round|checkpoint:[\w|]+)\}')
+_PLACEHOLDER = re.compile(r'\{(work_dir|round|run|run_id|stage|checkpoint:[\w|]+)\}')
 _REFERENCE = re.compile(r'\{cfg:(\*?)([\w.]+)(\??)\}')
 _ABSENT = object()
 
@@ -154,7 +154,7 @@ def resolve_references(cfg: Config) -> Config:
 
 
 def fill_placeholders(value: Any, value_of: Callable[[str], str]) -> Any:
-    """Replaces ``{work_dir}``, ``{round}`` and ``{checkpoint:A|B}`` in all strings of a nested config.
+    """Replaces the placeholders of docs/configs.md in all strings of a nested config.
 
     A string that is nothing but ``{round}`` becomes an integer.
     """

@@ -14,6 +14,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
 from udatools.compat import import_torchvision
+from udatools.utils.download import fetch_file
 
 SCRATCH = 'scratch'
 TORCHVISION_FILES = {
@@ -64,25 +65,26 @@ def resolve_weights(weights: str) -> Path:
         raise WeightsUnavailableError(f"no {publisher} weights are known as '{name}'; choose one of "
                                       f'{", ".join(sorted(PUBLISHED[publisher]))}, a local path, or weights=\'{SCRATCH}\'')
     file_name = PUBLISHED[publisher][name]
-    cache = Path(torch.hub.get_dir()) / 'checkpoints'
-    folders = [cache]
-    if custom := os.environ.get('UDATOOLS_WEIGHTS'):
-        folders.insert(0, Path(custom).expanduser())
+    folders = weights_folders()
     for folder in folders:
         if (folder / file_name).is_file():
             return folder / file_name
     return _download(file_name, folders[0], publisher)
 
 
+def weights_folders() -> list[Path]:
+    """Where weights are looked for; the first is where they are fetched to."""
+    custom = os.environ.get('UDATOOLS_WEIGHTS')
+    return [*([Path(custom).expanduser()] if custom else []), Path(torch.hub.get_dir()) / 'checkpoints']
+
+
 def _download(file_name: str, folder: Path, publisher: str) -> Path:
-    base = (os.environ.get('UDATOOLS_WEIGHTS_MIRROR') or _published_base(publisher)).rstrip('/')
+    base = (os.environ.get('UDATOOLS_WEIGHTS_MIRROR') or published_base(publisher)).rstrip('/')
     failure: Exception | None = None
     if is_main_process():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             print_log(f'Downloading {base}/{file_name} to {folder}', logger='current')
-            torch.hub.download_url_to_file(f'{base}/{file_name}', str(folder / file_name),
-                                           hash_prefix=file_name.removesuffix('.pth').rsplit('-', 1)[1])
+            fetch_file([f'{base}/{file_name}'], folder / file_name, sha256=hash_of_name(file_name))
         except Exception as error:
             failure = error
     barrier()
@@ -92,7 +94,12 @@ def _download(file_name: str, folder: Path, publisher: str) -> Path:
     return folder / file_name
 
 
-def _published_base(publisher: str) -> str:
+def hash_of_name(file_name: str) -> str:
+    """The beginning of a file's sha256, as ``NAME-<hash>.pth`` says it."""
+    return Path(file_name).stem.rpartition('-')[2]
+
+
+def published_base(publisher: str) -> str:
     """The address that the installed torchvision names, or mmseg's configs."""
     if publisher == 'mmseg':
         return _MMSEG_BASE
@@ -113,7 +120,8 @@ def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
     """Loads classification weights into a backbone in place; its classifier's keys are left out.
 
     Args:
-        backbone (nn.Module): with the parameter names of torchvision, or of mmseg for its files.
+        backbone (nn.Module): with the parameter names of torchvision, or of mmseg for its files, or a ``convert_weights`` that
+            gives them its own.
         weights (str): see ``resolve_weights``; ``'scratch'`` leaves the backbone as it is and says so.
 
     Raises:
@@ -131,6 +139,7 @@ def load_backbone_weights(backbone: nn.Module, weights: str) -> None:
                                       f'({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ""}). '
                                       f'{_remedy(path.name)}') from error
     state = {key.removeprefix('backbone.'): value for key, value in state.items()}
+    state = getattr(backbone, 'convert_weights', dict)(state)
     own = backbone.state_dict()
     missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')
                and not key.startswith(getattr(backbone, 'new_layers', ('\0',)))]

@@ -26,19 +26,21 @@ class SegmentationCE(Objective):
         loss_weight (float): of their sum.
         class_weight (Sequence[float], optional): factor of each class's pixels, in the order of the train ids. The mean is
             over pixels whatever the factors, so they should average 1 over the data to leave the size of the loss.
+        gamma (float): above 0: focal loss with this exponent, at least 1.
 
     Raises:
         ValueError: when the domain has no labels, a head does not exist, or there is not one factor >= 0 a class.
     """
 
     def __init__(self, domain: str = 'source', *, heads: dict[str, float] | None = None, loss_weight: float = 1.0,
-                 class_weight: Sequence[float] | None = None) -> None:
+                 class_weight: Sequence[float] | None = None, gamma: float = 0.0) -> None:
         super().__init__()
         if domain not in ('source', 'target', 'mixed'):
             raise ValueError(f"domain is {domain!r}; expected 'source', 'target' or 'mixed'")
         self.domain = domain
         self.heads = dict(heads or {'main': 1.0})
         self.loss_weight = loss_weight
+        self.gamma = gamma
         if class_weight is not None and not all(weight >= 0 for weight in class_weight):
             raise ValueError(f'class_weight is {list(class_weight)}; expected one number >= 0 a class')
         weights = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
@@ -58,6 +60,7 @@ class SegmentationCE(Objective):
                              'one number a class')
         return {
             f'loss_{head}': self.loss_weight * weight * segmentation_cross_entropy(
-                domain.logits[head], domain.label, pixel_weight=domain.weight, class_weight=self.class_weight)
+                domain.logits[head], domain.label, pixel_weight=domain.weight, class_weight=self.class_weight,
+                gamma=self.gamma)
             for head, weight in self.heads.items()
         }

@@ -36,6 +36,30 @@ def soft_pseudo_label(prob_bchw: Tensor, theta: Tensor, alpha: float) -> Tensor:
     return ((prob_bchw.log() - theta.log()[:, None, None]) / alpha).softmax(1)
 
 
+def read_thresholds(path: str | Path, num_classes: int, device: torch.device, *, needed_by: str) -> Tensor:
+    """The final thresholds of a round: float32, (C,).
+
+    Args:
+        path (str | Path): ``thresholds.json``.
+        num_classes (int): C of the model.
+        device (torch.device): where they are needed.
+        needed_by (str): name of the objective, for the message.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is of another number of classes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist; {needed_by} needs the thresholds that the PseudoLabelHook of its own '
+                                'stage writes')
+    theta = list(json.loads(path.read_text(encoding='utf-8'))['final'].values())
+    if len(theta) != num_classes:
+        raise ValueError(f'{path} has thresholds of {len(theta)} classes, the model has {num_classes}; '
+                         'generate the pseudo-labels again with this model')
+    return torch.tensor(theta, dtype=torch.float32, device=device)
+
+
 @OBJECTIVES.register_module()
 class SoftPseudoLabelCE(Objective):
     r"""Cross-entropy with soft labels of the teacher, on the target pixels that have a pseudo-label.
@@ -70,17 +94,6 @@ class SoftPseudoLabelCE(Objective):
         self.loss_weight = loss_weight
         self.register_buffer('theta', None, persistent=False)  # of this round's file, never of a checkpoint
 
-    def _read_thresholds(self, num_classes: int, device: torch.device) -> Tensor:
-        path = Path(self.thresholds)
-        if not path.is_file():
-            raise FileNotFoundError(f'{path} does not exist; SoftPseudoLabelCE needs the thresholds that the PseudoLabelHook of '
-                                    'its own stage writes')
-        theta = list(json.loads(path.read_text(encoding='utf-8'))['final'].values())
-        if len(theta) != num_classes:
-            raise ValueError(f'{path} has thresholds of {len(theta)} classes, the model has {num_classes}; '
-                             'generate the pseudo-labels again with this model')
-        return torch.tensor(theta, dtype=torch.float32, device=device)
-
     def forward(self, batch: 'UDABatch', model: 'UDASegmentor') -> dict[str, Tensor]:
         """``loss_<head>`` for each head."""
         target = batch.domain('target', needed_by='SoftPseudoLabelCE')
@@ -92,7 +105,8 @@ class SoftPseudoLabelCE(Objective):
         if missing := self.heads.keys() - target.logits.keys():
             raise ValueError(f'SoftPseudoLabelCE weighs the heads {sorted(missing)}, the model has {sorted(target.logits)}')
         if self.theta is None:
-            self.theta = self._read_thresholds(target.teacher_prob.shape[1], target.inputs.device)
+            self.theta = read_thresholds(self.thresholds, target.teacher_prob.shape[1], target.inputs.device,
+                                         needed_by='SoftPseudoLabelCE')
         soft_label = soft_pseudo_label(target.teacher_prob, self.theta, self.alpha)
         kept = target.label != 255
         count = global_pixel_count(kept.sum())

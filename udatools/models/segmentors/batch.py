@@ -24,8 +24,9 @@ class DomainBatch:
         features (tuple[Tensor, ...]): backbone outputs, (B, C_i, h_i, w_i).
         logits (dict[str, Tensor]): float, (B, C, H, W) at input size, by head: ``main``, ``aux``, ``second``.
         teacher_prob (Tensor | None): float32, (B, C, H, W) at input size, probabilities of the teacher on the same inputs,
-            without a gradient; None where the model has no teacher, and on the source.
+            without a gradient; None where the model has no teacher, and on the domain that it is not for.
         weight (Tensor | None): float32, (B, H, W), weight of each pixel's label; None = 1.
+        keys (tuple[str, ...]): identities of the images; empty where the samples do not say them.
         clip_length (int): T, number of frames of a clip; 1 for images.
         frame_valid (Tensor | None): bool, (B, T), False where the clip has no such frame: the key frame is seen in its place,
             and none of its labels. None for images.
@@ -41,6 +42,7 @@ class DomainBatch:
     logits: dict[str, Tensor] = field(default_factory=dict)
     teacher_prob: Tensor | None = None
     weight: Tensor | None = None
+    keys: tuple[str, ...] = ()
     clip_length: int = 1
     frame_valid: Tensor | None = None
     flow: Tensor | None = None
@@ -63,6 +65,12 @@ class DomainBatch:
                              f'{"no " if self.flow is None else ""}flow; give the ClipDataset of the target '
                              'frame_offsets=(0, -1) and flow=dict(root=...)')
         return self.flow, self.flow_valid
+
+
+def sample_fields(data_samples: Sequence[SegDataSample]) -> dict[str, Any]:
+    """What a :class:`DomainBatch` takes from its samples beside their labels: ``keys``, and the fields of clips."""
+    keys = tuple(sample.get('key') for sample in data_samples)
+    return dict(clip_fields(data_samples), keys=keys if None not in keys else ())
 
 
 def clip_fields(data_samples: Sequence[SegDataSample]) -> dict[str, Any]:

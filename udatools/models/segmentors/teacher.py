@@ -21,13 +21,17 @@ class Teacher(nn.Module):
         segmentor (dict): config of the student's segmentor.
         momentum (float): share that stays at each update, in [0, 1]; 1 = frozen. While training is young the share is
             ``min(momentum, (k + 1) / (k + 10))`` at update ``k``, so that the first weights are soon forgotten.
+        domain (str): whose images it predicts, ``'target'`` or ``'source'``: where the easy images of the target are the source.
 
     Raises:
-        ValueError: for a momentum outside [0, 1].
+        ValueError: for a momentum outside [0, 1], or another domain.
     """
 
-    def __init__(self, segmentor: dict, *, momentum: float = 0.999) -> None:
+    def __init__(self, segmentor: dict, *, momentum: float = 0.999, domain: str = 'target') -> None:
         super().__init__()
+        if domain not in ('source', 'target'):
+            raise ValueError(f"domain is {domain!r}; expected 'target' or 'source'")
+        self.domain = domain
         if not 0 <= momentum <= 1:
             raise ValueError(f'momentum is {momentum}; expected a value in [0, 1], 1 for a frozen teacher')
         self.momentum = momentum

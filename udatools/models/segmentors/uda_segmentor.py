@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from udatools.registry import MODELS, OBJECTIVES
 
-from .batch import DomainBatch, UDABatch, clip_fields
+from .batch import DomainBatch, UDABatch, sample_fields
 from .teacher import Teacher
 
 
@@ -37,7 +37,8 @@ class UDASegmentor(BaseModel):
         running_statistics (str): whose batches move the running statistics of batch norm where a batch holds both domains.
             ``'both'``: as in the AdaptSegNet line; what is deployed on the target is then normalised by a mixture.
             ``'target'``: the target's alone. Each domain is normalised by its own batch in training either way.
-        teacher (dict, optional): arguments of :class:`Teacher`; ``batch.target.teacher_prob`` then holds its prediction.
+        teacher (dict, optional): arguments of :class:`Teacher`; ``batch.target.teacher_prob``, or that of its domain, then
+            holds its prediction.
         mixing (dict, optional): a component such as ``ClassMix`` that makes the domain ``mixed`` of the other two and the
             teacher's prediction; one more forward pass.
         label_refinement (dict, optional): a component such as ``TemporalConsensus`` that rewrites the labels of the target
@@ -122,9 +123,9 @@ class UDASegmentor(BaseModel):
     def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
         """Named losses of all objectives on one batch."""
         domains = self._forward_domains(inputs, {name: _stack_labels(data_samples[name]) for name in inputs})
-        batch = UDABatch(**{name: replace(domain, **clip_fields(data_samples[name])) for name, domain in domains.items()})
-        if self.teacher is not None and batch.target is not None:
-            batch.target.teacher_prob = self.teacher.predict_prob(batch.target.inputs)
+        batch = UDABatch(**{name: replace(domain, **sample_fields(data_samples[name])) for name, domain in domains.items()})
+        if self.teacher is not None and (taught := getattr(batch, self.teacher.domain)) is not None:
+            taught.teacher_prob = self.teacher.predict_prob(taught.inputs)
         losses: dict[str, Tensor] = {}
         if self.label_refinement is not None:
             watched = self.label_refinement(batch, self.data_preprocessor)

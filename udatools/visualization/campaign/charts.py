@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from udatools.visualization.charts import CHAR_PX, nice_ticks, short, spread, svg, text
+from udatools.visualization.charts import CHAR_PX, NUM_STYLES, marker, nice_ticks, short, spread, svg, text
 from udatools.visualization.tables import human_count
 
 __all__ = ['MixRow', 'Series', 'class_mix', 'cost_curve', 'gain_scatter', 'log_ticks']
-
-#: Series that are told apart by colour and shape; further ones begin again.
-NUM_STYLES = 6
 
 
 @dataclass
@@ -180,14 +177,14 @@ def cost_curve(
         css, drawn = _style(i, line), [(x_of(cost), y_of(value)) for _, cost, value in line.points]
         path = [(left + 8, y_of(line.start)), *drawn] if math.isfinite(line.start) else drawn
         if math.isfinite(line.start):
-            parts.append(_marker(left + 8, y_of(line.start), css, i, f'{line.label}, before any label: {line.start:.1f}'))
+            parts.append(marker(left + 8, y_of(line.start), css, i, f'{line.label}, before any label: {line.start:.1f}'))
         if len(path) > 1:
             dash = f'M{path[0][0]:.1f},{path[0][1]:.1f}L{path[1][0]:.1f},{path[1][1]:.1f}' if len(path) > len(drawn) else ''
             parts.append(f'<path class="curve {css} lead" d="{dash}"/>' if dash else '')
             parts.append(f'<path class="curve {css}" d="M{"L".join(f"{x:.1f},{y:.1f}" for x, y in drawn)}"/>')
         for (x, y), (label, cost, value) in zip(drawn, line.points):
             title = f'{line.label}, {label}: mIoU {value:.1f} at {human_count(cost) if cost >= 10 else f"{cost:.2g}"} {axis}'
-            parts.append(_marker(x, y, css, i, title, diamond=line.full))
+            parts.append(marker(x, y, css, i, title, diamond=line.full))
     return svg(width, height, f'mIoU against {axis}', parts)
 
 
@@ -201,19 +198,6 @@ def _short_count(number: float) -> str:
         if number >= limit:
             return f'{number / limit:g}{unit}'
     return f'{number:g}'
-
-
-def _marker(x: float, y: float, css: str, index: int, title: str, *, diamond: bool = False) -> str:
-    """A circle, square or triangle by series, so that colour is not all that tells them apart."""
-    note = f'<title>{escape(title)}</title>'
-    if diamond:
-        return f'<path class="dot {css}" d="M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z">{note}</path>'
-    shape = index % 3
-    if shape == 1:
-        return f'<rect class="dot {css}" x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9">{note}</rect>'
-    if shape == 2:
-        return f'<path class="dot {css}" d="M{x:.1f},{y - 6:.1f}l5.6,10h-11.2z">{note}</path>'
-    return f'<circle class="dot {css}" cx="{x:.1f}" cy="{y:.1f}" r="5">{note}</circle>'
 
 
 def gain_scatter(

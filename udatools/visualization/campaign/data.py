@@ -27,7 +27,7 @@ class Round:
 
     Attributes:
         number (int): from 1.
-        kind (str): ``'segments'``, ``'points'`` or ``'regions'``.
+        kind (str): of the request: ``'segments'``, ``'points'``, ``'regions'``, ``'tags'`` or ``'class_points'``.
         asked (int): pixels asked.
         units (int): points or connected regions asked.
         images (int): images asked about.

@@ -12,7 +12,7 @@ from udatools.utils.atomic import write_text_atomic
 from udatools.visualization.campaign.data import Campaign, load_campaigns
 from udatools.visualization.campaign.outlook import Outlook, look_ahead, look_back
 from udatools.visualization.campaign.sections import anchor, campaign_parts, comparison_parts, headline
-from udatools.visualization.page import document
+from udatools.visualization.page import document, several_runs_style
 
 __all__ = ['write_campaign']
 
@@ -60,9 +60,9 @@ def write_campaign(
         parts += campaign_parts(campaign, outlooks[campaign.label], problems.get(campaign.label),
                                 named=len(campaigns) > 1)
     title = 'Labelling campaign' if len(campaigns) == 1 else 'Labelling campaigns'
-    style = Path(__file__).with_name('campaign.css').read_text(encoding='utf-8')
     names = ' · '.join(campaign.label for campaign in campaigns)
-    page = document(f'{title}: {names}', title, f'{names} · {_size(campaigns)}', [part for part in parts if part], style)
+    page = document(f'{title}: {names}', title, f'{names} · {_size(campaigns)}', [part for part in parts if part],
+                    several_runs_style())
     folder = campaigns[0].run.work_dir / 'campaign' if out_dir is None else Path(out_dir)
     path = folder / 'index.html'
     write_text_atomic(path, page)

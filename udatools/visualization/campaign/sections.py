@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sections of a campaign's page, each from data to HTML; one without data is an empty string."""
 
-import base64
 import math
 import re
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ import numpy as np
 from udatools.visualization.campaign.charts import MixRow, Series, class_mix, cost_curve, gain_scatter
 from udatools.visualization.campaign.data import Campaign, Round
 from udatools.visualization.campaign.outlook import NextQuestions, Outlook, Picture, Verdict
-from udatools.visualization.page import figure, section, table, tiles
-from udatools.visualization.panels import encode_png, panel_cells, thicken
+from udatools.visualization.page import data_url, figure, section, swatch, table, tiles
+from udatools.visualization.panels import panel_cells, thicken
 from udatools.visualization.report import stage_label
 from udatools.visualization.run_data import Baseline
 from udatools.visualization.tables import human_count, human_seconds, percent
@@ -22,7 +21,7 @@ __all__ = ['anchor', 'campaign_parts', 'comparison_parts', 'headline']
 
 WIDE, NARROW = 980, 350
 UNITS = {'seconds': 'hours of labelling', 'clicks': 'clicks', 'pixels': 'answered pixels'}
-NOUNS = {'segments': 'segments', 'points': 'points', 'regions': 'regions'}
+NOUNS = {'segments': 'segments', 'points': 'points', 'regions': 'regions', 'tags': 'images', 'class_points': 'images'}
 
 
 def anchor(campaign: Campaign) -> str:
@@ -175,13 +174,9 @@ def _mix_figure(rows: Sequence[MixRow], campaign: Campaign) -> str:
     return f'<div class="key">{_legend(campaign)}</div>{drawn}'
 
 
-def _swatch(colour: Sequence[int]) -> str:
-    return f'<i class="swatch" style="background:rgb({",".join(map(str, colour))})"></i>'
-
-
 def _legend(campaign: Campaign) -> str:
     run = campaign.run
-    return ''.join(f'<span>{_swatch(colour)}{escape(name)}</span>' for name, colour in zip(run.classes, run.palette))
+    return ''.join(f'<span>{swatch(colour)}{escape(name)}</span>' for name, colour in zip(run.classes, run.palette))
 
 
 # -- one run -------------------------------------------------------------------------------------------------------
@@ -248,7 +243,7 @@ def _gains(campaign: Campaign, of: str) -> str:
     points = [(entry.name, float(entry.pixels), entry.gain, colours[entry.name]) for entry in gains]
     rows = [
         [
-            f'<th scope="row">{_swatch(colours[entry.name])}{escape(entry.name)}</th>', f'<td>{entry.pixels:,}</td>',
+            f'<th scope="row">{swatch(colours[entry.name])}{escape(entry.name)}</th>', f'<td>{entry.pixels:,}</td>',
             f'<td>{percent(entry.pixels / total)}</td>', f'<td>{_number(entry.first)}</td>', f'<td>{_number(entry.last)}</td>',
             f'<td class="gain {"up" if entry.gain > 0.05 else "down" if entry.gain < -0.05 else ""}">'
             f'{_number(entry.gain, sign=True)}</td>',
@@ -273,7 +268,7 @@ def _cells(campaign: Campaign, picture: Picture, captions: dict[str, str], title
     cells = panel_cells(campaign.run.palette, picture.image, picture.prediction, mask, picture.answer, width)
     figures = ''.join(
         f'<figure><img alt="{escape(captions[name], quote=True)}: {escape(title, quote=True)}" width="{cell.shape[1]}" '
-        f'height="{cell.shape[0]}" src="data:image/png;base64,{base64.b64encode(encode_png(cell)).decode("ascii")}">'
+        f'height="{cell.shape[0]}" src="{data_url(cell)}">'
         f'<figcaption>{escape(captions[name])}</figcaption></figure>'
         for name, cell in ((name, cells[name]) for name in captions if name in cells)
     )

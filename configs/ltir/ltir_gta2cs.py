@@ -1,0 +1,3 @@
+_base_ = ['../_base_/models/deeplabv2_r101.py', '../_base_/datasets/gta2cs_translated.py', '../_base_/methods/ltir.py',
+          '../_base_/schedules/bdl.py', '../_base_/default_runtime.py']
+translated_source = ['{{$UDATOOLS_TRANSLATED:data/translated}}/gta2cs', '{{$UDATOOLS_STYLISED:data/stylised}}/gta2cs']
