@@ -36,7 +36,7 @@ def stock(shell_environment, tiny_data, tmp_path_factory):
 @pytest.mark.parametrize('page', [page for page, blocks in TYPED.items() if blocks],
                          ids=lambda page: page.relative_to(REPO).as_posix())
 def test_the_blocks_of_a_page_run_one_after_another(page, stock, tmp_path):
-    yard = stock.copy(tmp_path)
+    yard = stock.copy(tmp_path, page.read_text(encoding='utf-8'))
     for block in TYPED[page]:
         try:
             yard.type(block)

@@ -28,7 +28,8 @@ REDUCED = (  # in this order
     (r'^(python \S+/make_minidrive\.py(?! --video).*)$', rf'\1 {SMALL_STILLS}'),
     (r'\bCONFIG\b', 'RUN.py'), (r'\bREQUEST_DIR\b', 'work_dirs/RUN/requests/round_1'),
     (r'\bCHECKPOINT\b', 'work_dirs/RUN/last.pth'),
-    (r'--host \S+', '--host 127.0.0.1'),
+    (r'--host \S+', '--host 127.0.0.1'), (r'--size 512 1024', '--size 32 64'),
+    (r'^(python tools/translate_source\.py (?!.*--out).*)$', r'\1 --out data/translated/small'),
 )
 # A training of a config of the repository is done at this size by tests/integration/test_configs.py, for every config.
 TRAINED_ELSEWHERE = ((r'^(python tools/train\.py configs/(?!.*--dry-run).*)$', r'\1 --dry-run'), )
@@ -156,14 +157,17 @@ class Yard(Clone):
         lay_out_data(root, tiny)
         (root / '.venv/bin').mkdir(parents=True)
         (root / '.venv/bin/activate').touch()
-        (root / 'RUN.py').write_text("_base_ = ['configs/active/random_points_minidrive.py']\n"
-                                     "labor = dict(annotator=dict(_delete_=True, type='HumanAnnotator'))\n")
+        for run, base in (('RUN', 'active/random_points'), ('wda_tags', 'wda/wda_tags')):
+            (root / f'{run}.py').write_text(f"_base_ = ['configs/{base}_minidrive.py']\n"
+                                            "labor = dict(annotator=dict(_delete_=True, type='HumanAnnotator'))\n")
         yard.shell('python tools/train.py RUN.py\n'
+                   'python tools/train.py wda_tags.py\n'
                    'python tools/train.py configs/video_da/source_only_minidrive_video.py --work-dir work_dirs/source_only\n'
                    'cp work_dirs/source_only/stages/*/iter_2.pth work_dirs/RUN/last.pth\n'
-                   'for run in spl_minidrive vat_vst; do mkdir work_dirs/$run; done\n'
-                   'for run in RUN spl_minidrive vat_vst; do cp -r work_dirs/source_only/final work_dirs/$run/; done\n'
+                   'mkdir work_dirs/vat_vst\n'
+                   'for run in RUN vat_vst; do cp -r work_dirs/source_only/final work_dirs/$run/; done\n'
                    'cp -r work_dirs/RUN work_dirs/my_run\n'
+                   'python tools/train.py configs/cbst/cbst_minidrive.py --work-dir trained\n'
                    'python tools/active/export.py work_dirs/RUN/requests/round_1 --format cvat --out cvat\n'
                    "sed 's/label=\"?\"/label=\"road\"/; s#</task>#<assignee><username>anna</username></assignee></task>#'"
                    ' cvat/annotations.xml >annotations.xml\n'
@@ -175,9 +179,17 @@ class Yard(Clone):
             write_image(root / f'work_dirs/RUN/pseudo_labels/round_1/labels/{path.stem}.png', np.zeros((32, 64), np.uint8))
         return yard
 
-    def copy(self, root):
-        """Another yard like this one."""
+    def copy(self, root, page=''):
+        """Another yard like this one, with the runs that a page looks at and does not train.
+
+        Args:
+            root (Path): an empty folder.
+            page (str): text of the page.
+        """
         shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LINKED))
+        for run in set(re.findall(r'work_dirs/(\w+_minidrive)\b', page)):
+            if not re.search(rf'^python tools/train\.py \S*/{run}\.py', page, flags=re.MULTILINE):
+                shutil.copytree(root / 'trained', root / 'work_dirs' / run)
         return type(self)(root, self.environment)
 
     def type(self, block):

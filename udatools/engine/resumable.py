@@ -14,7 +14,7 @@ from udatools.engine.runner.journal import WorkDirLock
 from udatools.utils.atomic import write_json_atomic
 
 BLOCK = 32  # items that a rank takes at a time: neighbours may have files in common
-Item = TypeVar('Item')
+_Item = TypeVar('_Item')
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any], *, name: str, content: str) -> Path:
@@ -80,7 +80,7 @@ def sole_writer(out: Path, leftovers: Sequence[str]) -> Iterator[None]:
             lock.__exit__()
 
 
-def share(items: Sequence[Item]) -> list[Item]:
+def share(items: Sequence[_Item]) -> list[_Item]:
     """The items of this rank: blocks in turn."""
     rank, world = get_rank(), get_world_size()
     return [item for i, item in enumerate(items) if i // BLOCK % world == rank]

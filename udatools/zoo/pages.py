@@ -153,6 +153,7 @@ def _commands(models: Sequence[Mapping[str, Any]], own: Mapping[str, Figure]) ->
             groups.setdefault((Path(figure.folder).parent.name, figure.seeds), []).append(model['Config'])
     if not groups:
         return
+    yield '<!-- not run: hours of training -->'
     yield '```bash'
     for (_, seeds), configs in groups.items():
         words = ['python tools/benchmark/compare_methods.py', *configs, f'--seeds {" ".join(map(str, seeds))}']

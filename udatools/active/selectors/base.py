@@ -37,7 +37,7 @@ class Selector(ABC):
             the image size. ``'excluded'`` (bool, (H, W), on the CPU): pixels that will not be asked, because they are
             answered already or a filter keeps them out; what a selector offers there anyway is dropped.
         kind (str): ``'segments'``, ``'points'`` or ``'regions'`` (one label a region): how the asked pixels are shown,
-            counted and billed; or a question about the image, of :data:`udatools.active.image_questions.IMAGE_KINDS`.
+            counted and billed; or a question about the image, of ``udatools.active.image_questions.IMAGE_KINDS``.
         unit_score (str): score of a connected component of candidates: the ``'mean'`` of its pixels, or that of its
             ``'first'`` pixel, for scores that are drawn (the mean of a draw favours small components).
     """

@@ -81,7 +81,7 @@ class WeakLabelClassification(WeakLabelObjective):
     r"""Binary cross-entropy of the image-level probabilities, summed over the classes, mean over the images (Eq. 1, 2).
 
     .. math:: L_c = -\sum_c y^c \log p^c + (1 - y^c) \log (1 - p^c), \quad
-        p^c = \sigma\Big(\frac{1}{k} \log \frac{1}{HW} \sum_i e^{k A_i^c}\Big)
+        p^c = \sigma\left(\frac{1}{k} \log \frac{1}{HW} \sum_i e^{k A_i^c}\right)
 
     Args:
         tags (str | None): see :class:`WeakLabelObjective`; the images must be whole, not cropped.
