@@ -26,7 +26,8 @@ trackers = dict(
                          allow_val_change=True)),
     mlflow=dict(
         type='MLflowVisBackend', exp_name='{run}', run_name='{stage}', tags=dict(run_id='{run_id}'),
-        tracking_uri='sqlite:///{work_dir}/mlflow.db', tracked_config_keys=['optim_wrapper', 'train_cfg', 'randomness']),
+        tracking_uri='sqlite:///{work_dir}/mlflow.db', artifact_location='{work_dir}/mlflow_artifacts',
+        tracked_config_keys=['optim_wrapper', 'train_cfg', 'randomness']),
 )
 train_cfg = dict(type='IterBasedTrainLoop', max_iters='{cfg:iters.train}', val_begin=2**62)
 val_cfg = dict(type='ValLoop')

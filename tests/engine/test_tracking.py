@@ -66,6 +66,7 @@ def test_each_stage_is_a_run_of_its_own_that_a_resumed_stage_finds_again(stages,
         assert wandb.init_kwargs.group == mlflow.exp_name == 'cbst_minidrive'
         assert wandb.init_kwargs.name == mlflow.run_name == name
         assert wandb.init_kwargs.id == f'0123abcd_{name}' and wandb.init_kwargs.resume == 'allow'
+        assert mlflow.artifact_location == f'{tmp_path}/mlflow_artifacts'
         assert mlflow.tracking_uri == f'sqlite:///{tmp_path}/mlflow.db' and mlflow.tags == dict(run_id='0123abcd')
         ids.add(wandb.init_kwargs.id)
         hook, = (hook for hook in cfg.custom_hooks if hook['type'] == 'CurveHook')

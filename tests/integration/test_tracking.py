@@ -96,6 +96,7 @@ def test_mlflow(killed_and_resumed, tmp_path):
     killed_and_resumed(['mlflow'])
     client = mlflow.MlflowClient(f'sqlite:///{tmp_path}/mlflow.db')
     experiment = client.get_experiment_by_name('adaptsegnet_minidrive')
+    assert experiment.artifact_location == f'{tmp_path}/mlflow_artifacts'
     runs = {}
     for run in client.search_runs([experiment.experiment_id]):
         runs.setdefault(run.data.tags['mlflow.runName'], []).append(run)
