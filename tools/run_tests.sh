@@ -12,4 +12,5 @@ udatools_say 'ruff'
 udatools_say 'mypy'
 "$UDATOOLS_PYTHON" -m mypy
 udatools_say 'pytest'
-exec "$UDATOOLS_PYTHON" -m pytest "$@"
+# A file stays with one process, so what its tests share is made once; -n 0 runs everything in this one.
+exec "$UDATOOLS_PYTHON" -m pytest -n logical --maxprocesses 8 --dist loadfile "$@"
