@@ -13,6 +13,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 CARLA_TAGS = np.array([7, 8, 1, 11, 2, 5, 18, 12, 9, 22, 13, 4, 4, 10, 10, 10, 10, 10, 10] + [0] * 237, np.uint8)
@@ -23,6 +24,12 @@ def few_threads() -> None:
     """Tests are small; more threads than this only wait for each other."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+@pytest.fixture(autouse=True)
+def own_loggers() -> None:
+    """No test writes to the logger of an earlier one, whose captured stream is closed."""
+    MMLogger._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
