@@ -61,6 +61,13 @@ def baseline(root, name, miou):
     return root
 
 
+def write_costs(work_dir, **costs):
+    """The config of a run whose oracle has these costs."""
+    (work_dir / 'config.py').write_text(
+        "stages = [dict(name='main', config=dict(custom_hooks=[dict(\n"
+        f"    type='ActiveLabelingHook', annotator=dict(type='GroundTruthOracle', costs={costs!r}))]))]\n")
+
+
 def toy_campaign(root, name='ppl_toy', seed=0, kind='segments'):
     """Write the work directory; ana answers all, bo half of the first image of round 1, differently."""
     root = Path(root)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_campaign import CLASSES, PALETTE, baseline, toy_campaign
+from toy_campaign import CLASSES, PALETTE, baseline, toy_campaign, write_costs
 
 from udatools.visualization.campaign import charts, load_campaigns
 from udatools.visualization.campaign.charts import MixRow, Series
@@ -107,6 +107,13 @@ def dots(drawing):
                 place = float(x), float(y) + (7 if 'full' in shape.get('class') else 6)
             found[shape.find('title').text] = tuple(float(v) for v in place)
     return found
+
+
+def test_costs_are_those_of_the_config(tmp_path):
+    run = toy_campaign(tmp_path / 'run')
+    write_costs(run, image_seconds=600.0)
+    (campaign, ), _ = load_campaigns([run])
+    assert campaign.full_seconds == 3 * 600 and campaign.costs.point_seconds == 75 / 40
 
 
 def test_cost_axis_is_logarithmic_and_what_costs_nothing_stands_left_of_it():

@@ -17,8 +17,9 @@ from udatools.active.round_plan import RoundPlan
 from udatools.engine.runner.stages import StageConfig
 from udatools.registry import ANNOTATORS, MODELS
 from udatools.visualization.campaign import load_campaigns, write_campaign
-from udatools.visualization.campaign.models import final_hook, labelling_stage
+from udatools.visualization.campaign.models import final_hook
 from udatools.visualization.campaign.outlook import look_ahead
+from udatools.visualization.labelling import labelling_stage
 
 
 @pytest.fixture(scope='module')

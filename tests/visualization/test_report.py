@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from html_page import Page
+from toy_campaign import write_costs
 
 from udatools.visualization import write_report
 from udatools.visualization.run_data import load_panels, load_run
@@ -298,3 +299,10 @@ def test_a_chosen_checkpoint_is_told_and_whether_target_labels_were_looked_at(fa
     (work_dir / 'results.json').write_text(json.dumps(results), encoding='utf-8')
     text = Page(write_report(work_dir).read_text(encoding='utf-8')).text
     assert f'{last["name"]}: iter_7, one of 3 checkpoints, chosen by some_score ({note})' in text
+
+
+def test_full_labelling_costs_what_the_config_says(fake_run):
+    work_dir = fake_run()
+    assert 'at 1 h 30 min each, the figure for Cityscapes; this run took' in report(work_dir).text
+    write_costs(work_dir, image_seconds=600.0)
+    assert 'at 10 min each; this run took' in report(work_dir).text

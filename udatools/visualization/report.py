@@ -11,7 +11,9 @@ import tempfile
 from html import escape
 from pathlib import Path
 
+from udatools.active.costs import CostModel
 from udatools.visualization import charts
+from udatools.visualization.labelling import run_costs
 from udatools.visualization.page import data_url, document, figure, heat_cell, section, swatch, table, tiles
 from udatools.visualization.panels import encode_png, hstack, panel_cells, vstack
 from udatools.visualization.run_data import Panel, RunData, Stage, load_panels, load_run
@@ -318,16 +320,13 @@ def _cost(run: RunData) -> str:
     supervised, full = run.supervised, None
     note = 'Seconds are those recorded with the answers: measured for people, a model for the oracle.'
     if total:
-        from udatools.active.costs import CostModel
-
-        image_seconds = CostModel().image_seconds
+        image_seconds = run_costs(run.work_dir).image_seconds
         seconds = image_seconds * request['images'] if request else math.nan
         full = _cost_row('full labelling', total, 1, 0, seconds, supervised.miou if supervised else math.nan)
         if request and seconds:
-            note += (
-                f' Full labelling: {request["images"]:,} images at {human_seconds(image_seconds)} each, the figure for '
-                f'Cityscapes; this run took {percent(min(1.0, last.seconds / seconds))} of it.'
-            )
+            figure_of = ', the figure for Cityscapes' if image_seconds == CostModel.image_seconds else ''
+            note += (f' Full labelling: {request["images"]:,} images at {human_seconds(image_seconds)} each{figure_of}; '
+                     f'this run took {percent(min(1.0, last.seconds / seconds))} of it.')
     return section(
         'Cost of the labels',
         table(['round', 'pixels', 'share', 'points', 'time', 'mIoU'], rows, foot=foot, after=full),

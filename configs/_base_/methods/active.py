@@ -12,6 +12,7 @@ labor = dict(
     main='{cfg:eq5_with_source}',
     selector=dict(type='RandomSelector'),
     budget=dict(unit='pixels', portion=0.022),
+    # Its labelling time is that of the slides: costs=dict(image_seconds=5400, segment_seconds=1210, point_seconds=75 / 40).
     annotator=dict(type='GroundTruthOracle', dataset='{cfg:target_train_labelled}'),
     panels=4,
     rounds=3,

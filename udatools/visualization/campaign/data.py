@@ -12,6 +12,7 @@ from udatools.active.costs import CostModel
 from udatools.active.ledger import LabelLedger
 from udatools.active.request import Request
 from udatools.evaluation.evenness import normalised_entropy
+from udatools.visualization.labelling import run_costs
 from udatools.visualization.run_data import Baseline, RunData, Stage, load_run
 from udatools.visualization.tables import common_suffix
 
@@ -191,7 +192,7 @@ def _campaign(run: RunData, label: str) -> Campaign:
         entry.gain, before = entry.miou - before, entry.miou
     header = next((request.header for request in requests.values()), {})
     return Campaign(run=run, label=label, rounds=rounds, images=int(header.get('images', 0)),
-                    total_pixels=int(header.get('total_pixels', 0)), costs=_costs(run.work_dir))
+                    total_pixels=int(header.get('total_pixels', 0)), costs=run_costs(run.work_dir))
 
 
 def _round(run: RunData, number: int, request: Request | None, ledger: LabelLedger, rows: Sequence[Mapping[str, Any]],
@@ -207,13 +208,3 @@ def _round(run: RunData, number: int, request: Request | None, ledger: LabelLedg
         entry.asked = sum(item.asked for item in request.items)
         entry.units = sum(item.components for item in request.items)
     return entry
-
-
-def _costs(work_dir: Path) -> CostModel:
-    from .models import labelling_stage
-
-    try:
-        annotator = labelling_stage(work_dir)[1]['annotator']
-        return CostModel(**(annotator.get('costs') or {}))
-    except Exception:  # an old or hand-made config: the figures of the slides are better than no page
-        return CostModel()
