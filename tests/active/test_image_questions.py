@@ -307,7 +307,7 @@ def test_tables_of_tags_out_and_back(asked, campaign, tmp_path, capsys):
     files, missing = export_request(package.request.root, 'tags', tmp_path / 'out', images=campaign.image_root)
     assert files[0].name == 'tags.csv' and missing == [] and len(files[0].read_text().splitlines()) == 1 + 15
     fill(files[0], [(KEYS[0], 'car', 'yes,,,9.5'), (KEYS[0], 'sky', 'no,,,'), (KEYS[1], 'road', 'No,,,'),
-                    (KEYS[2], 'car', 'maybe,,,')])
+                    (KEYS[2], 'road', 'yes,,,3'), (KEYS[2], 'car', 'maybe,,,')])  # maybe is not no
     report = import_answers(package, [files[0]], who='anna')
     assert [(o.key, o.status, o.clicks, o.seconds) for o in report.outcomes] == [
         (KEYS[0], 'recorded', 1, 9.5), (KEYS[1], 'recorded', 0, 0)]
@@ -320,7 +320,8 @@ def test_tables_of_points_out_and_back(asked, campaign, tmp_path):
     package = asked(POINTS)
     files, _ = export_request(package.request.root, 'tags', tmp_path / 'out', images=campaign.image_root)
     fill(files[0], [(KEYS[0], 'road', ',3,2,4'), (KEYS[0], 'sky', ',16,11,'), (KEYS[1], 'car', ',17,0,'),
-                    (KEYS[2], 'car', ',1,1,'), (KEYS[2], 'sky', ',1,1,'), (KEYS[3], 'car', ',one,1,')])
+                    (KEYS[2], 'road', ',0,0,'), (KEYS[2], 'car', ',1,1,'), (KEYS[2], 'sky', ',1,1,'),
+                    (KEYS[3], 'road', ',0,0,'), (KEYS[3], 'car', ',one,1,')])  # nobody said that there is no car
     report = import_answers(package, [files[0]], who='anna')
     problems = ' '.join(problem.what for problem in report.files[0].problems)
     assert 'pixel (17, 0)' in problems and 'two classes' in problems and "'one'" in problems

@@ -9,6 +9,7 @@ import weakref
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import ConfigDict
 from tiny_network import PALETTE, drive, read_video, write_images, write_network, write_video
 
 from udatools.engine import prediction_writer
@@ -29,7 +30,8 @@ class Failing:
 
     def __init__(self, predictor, last):
         self.predictor, self.left = predictor, last
-        self.classes, self.palette, self.fingerprint = predictor.classes, predictor.palette, predictor.fingerprint
+        self.classes, self.palette = predictor.classes, predictor.palette
+        self.fingerprint, self.reading_digest = predictor.fingerprint, predictor.reading_digest
 
     def predict(self, images):
         if not self.left:
@@ -109,6 +111,15 @@ def test_a_folder_is_of_one_network_and_one_input(predictor, tmp_path):
         write_predictions(other, open_input([folder]), out, save=['ids'])
     with pytest.raises(ValueError, match='holds predictions that were made otherwise .input'):
         write_predictions(predictor, open_input([write_images(tmp_path / 'in2', drive(2))]), out, save=['ids'])
+    smaller = load_frame_predictor(write_network(tmp_path / 'smaller', resize=(32, 24)), device='cpu')
+    assert smaller.fingerprint() == predictor.fingerprint()
+    windows, normalised, grey = (load_frame_predictor(write_network(tmp_path / name), device='cpu') for name in 'abc')
+    windows.model.test_cfg = ConfigDict(mode='slide', crop_size=(16, 16), stride=(8, 8))
+    normalised.model.data_preprocessor.mean += 1
+    grey.palette = [(i, i, i) for i in range(len(grey.palette))]
+    for change, setting in ((smaller, 'reading'), (windows, 'reading'), (normalised, 'reading'), (grey, 'palette')):
+        with pytest.raises(ValueError, match=f'holds predictions that were made otherwise .{setting}'):
+            write_predictions(change, open_input([folder]), out, save=['ids'])
     assert (out / 'ids' / '1.png').read_bytes() == first
     # A killed overwrite: what it has not reached is older than its claim, and done by the next run.
     with pytest.raises(RuntimeError, match='out of memory'):
@@ -206,6 +217,9 @@ class Striped:
 
     def fingerprint(self):
         return 'striped'
+
+    def reading_digest(self):
+        return 'as they are'
 
     def predict(self, images):
         return [WinningPrediction((image[..., 0] & 1).copy(), np.ones(image.shape[:2], np.float16)) for image in images]

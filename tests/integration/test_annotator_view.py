@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the annotator page shows, read from its pixels: the asked point under the crosshair, magnified; legend, progress, panning."""
+"""What the annotator page shows, read from its pixels: the asked point under the crosshair, legend, progress, panning."""
 import re
 import time
 

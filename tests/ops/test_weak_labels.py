@@ -30,6 +30,8 @@ def test_category_features_equal_the_weighted_mean():
     features, logits = torch.randn(2, 3, 2, 4, generator=generator), torch.randn(2, 5, 2, 4, generator=generator)
     pooled = category_features(features, logits)
     assert pooled.shape == (2, 5, 3)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(category_features(features, logits), pooled)
     for b in range(2):
         for c in range(5):
             weight = [math.exp(float(x)) for x in logits[b, c].flatten()]

@@ -2,6 +2,7 @@
 """The analysis page: its numbers against slow counts, one inference a model, target labels only where they are asked for."""
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from udatools.visualization.analysis import write_analysis
 from udatools.visualization.analysis.charts import Line, confusion_chart, line_chart
 from udatools.visualization.analysis.mistakes import error_cells
 from udatools.visualization.analysis.validation import CACHE, Validator
+from udatools.visualization.run_data import pseudo_label_folders
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +118,22 @@ def test_precision_of_pseudo_labels_by_hand(runs, tmp_path):
     assert f'all pixels {kept[1]:.1f} {kept[2]:.1f} {right[1]:.1f} {right[2]:.1f}' in page.text
     assert 'train – –' in page.text  # predicted nowhere: neither a share nor an error
     assert 'opened for this page alone' in page.text
+
+
+def test_labels_of_a_second_phase_and_of_a_stage_that_is_no_round(runs, tmp_path):
+    run = shutil.copytree(runs[0], tmp_path / 'run')
+    (run / 'pseudo_labels' / 'round_2').rename(run / 'pseudo_labels' / 'second_phase_1')
+    folders = [run / 'pseudo_labels' / name for name in ('round_1', 'second_phase_1')]
+    assert pseudo_label_folders(run) == dict(enumerate(folders, 1))
+    config = (run / 'config.py').read_text()
+    hooks = [dict(type='PseudoLabelHook', dataset='{cfg:target_images}', out_dir='{work_dir}/pseudo_labels/' + path.name)
+             for path in folders]
+    (run / 'config.py').write_text(config + '\nstages = ' + repr(
+        [dict(name=f'stage{i}', config=dict(custom_hooks=[hook])) for i, hook in enumerate(hooks)]) + '\n')
+    before, _ = page_of(runs[:1], tmp_path / 'before', predict=False, truth=True)
+    after, problems = page_of([run], tmp_path / 'after', predict=False, truth=True)
+    rows = re.findall(r'all pixels [\d. ]+', before.text)
+    assert rows and rows == re.findall(r'all pixels [\d. ]+', after.text) and not problems
 
 
 def test_target_labels_stay_closed_without_truth(runs, tmp_path, monkeypatch):

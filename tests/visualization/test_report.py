@@ -147,6 +147,10 @@ def test_class_frequency_is_given_predicted_everywhere_or_predicted_here(fake_ru
     (folder / 'coverage.json').write_text(json.dumps(dict(classes=rows)))
     run = load_run(work_dir)
     assert run.class_frequency['pole'] == 5 / 15 and 'as predicted' in run.frequency_source
+    later = work_dir / 'pseudo_labels' / 'second_phase_1'
+    later.mkdir()
+    (later / 'coverage.json').write_text(json.dumps(dict(classes={name: dict(predicted=1) for name in run.classes})))
+    assert load_run(work_dir).class_frequency['pole'] == 1 / 6  # what trained the last model
     edit(work_dir, lambda content: content.update(class_frequency={'road': 3, 'car': 1}))
     assert load_run(work_dir).class_frequency == {'road': 0.75, 'car': 0.25}
 

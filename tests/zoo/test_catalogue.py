@@ -83,8 +83,12 @@ def test_a_name_stands_for_its_file_and_a_path_for_itself(places, server, tmp_pa
     (tmp_path / 'far').write_text('a file of that name comes first')
     assert str(checkpoint_file('far')) == 'far'
     assert str(checkpoint_file('some/model.pth')) == 'some/model.pth'
-    (places / FILE).unlink()
     (tmp_path / 'far').unlink()
+    (tmp_path / 'far').mkdir()  # a folder is no checkpoint
+    assert checkpoint_file('far') == places / FILE and len(server.asked) == 1
+    (places / FILE).write_bytes(b'damaged')
+    assert checkpoint_file('far').read_bytes() == CONTENT and len(server.asked) == 2
+    (places / FILE).unlink()
     monkeypatch.setenv('UDATOOLS_WEIGHTS_MIRROR', server.address('mirror'))
     assert checkpoint_file('far') == places / FILE and server.asked[-1] == (f'/mirror/{FILE}', 0)
 

@@ -172,6 +172,8 @@ def test_configs_without_an_entry_and_entries_without_a_config(zoo):
     ('30.0 / 20.0', '30.0 / 21.0', 'of `two_x.py`; the records say 30.0 / 20.0'),
     ('| `four_x.py` | - | not run by us yet |', '| `four_x.py` | - | 12 |', 'of `four_x.py`, of which docs/records has nothing'),
     ('41.25 (somebody)', '41.26 (somebody)', 'does not name the published 41.25 of `three_x.py`'),
+    ('| `four_x.py` | - |', '| `four_x.py` | 40.5 (paper) |',
+     "has a published figure of `four_x.py`, '40.5 (paper)'; add it to metafile.yml"),
     ('| `four_x.py`', '| `fourth_x.py`', 'has no row of `four_x.py`')])
 def test_a_page_that_says_something_else_is_named(zoo, old, new, reason):
     edit(zoo / 'configs/demo/README.md', old, new)

@@ -19,7 +19,7 @@ from udatools.datasets.taxonomies import get_class_set
 from udatools.engine.cli import load_tested
 from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
 from udatools.engine.runner.stages import resolve_references
-from udatools.ops.digests import state_dict_digest
+from udatools.ops.digests import json_digest, state_dict_digest
 from udatools.ops.histograms import WinningPrediction, winning_prediction
 from udatools.registry import MODELS
 from udatools.zoo.catalogue import checkpoint_file
@@ -55,7 +55,8 @@ class FramePredictor:
             raise ValueError(f'got {len(classes)} classes and {len(palette)} colours; expected one colour a class')
         loader = dict(type='LoadImageFromNDArray', to_float32=pipeline[0].get('to_float32', False))
         self.model = model.eval()
-        self.pipeline = Compose([loader, *(dict(step) for step in pipeline[1:] if step['type'] not in LABEL_LOADERS)])
+        self._steps = [loader, *(dict(step) for step in pipeline[1:] if step['type'] not in LABEL_LOADERS)]
+        self.pipeline = Compose(self._steps)
         self.classes, self.palette = list(classes), [tuple(colour) for colour in palette]
 
     @torch.no_grad()
@@ -108,6 +109,13 @@ class FramePredictor:
     def fingerprint(self) -> str:
         """Hash of the weights."""
         return state_dict_digest(self.model.state_dict())
+
+    def reading_digest(self) -> str:
+        """Hash of how images get to the network: transforms, normalisation and padding, windows or the whole."""
+        segmentor, normaliser = getattr(self.model, 'segmentor', self.model), self.model.data_preprocessor
+        how = {key: getattr(normaliser, key, None) for key in ('mean', 'std', 'channel_conversion', 'size_divisor', 'test_cfg')}
+        how |= dict(pipeline=self._steps, windows=segmentor.test_cfg, align_corners=segmentor.align_corners)
+        return json_digest({key: repr(value) for key, value in how.items()})
 
 
 def train_ids(logits: Tensor) -> np.ndarray:

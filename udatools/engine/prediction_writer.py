@@ -66,7 +66,8 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
         raise ValueError(f'got save={list(save)} and batch_size={batch_size}; expected some of {", ".join(KINDS)}, and 1 or more')
     if overwrite:
         (out / CLAIM).unlink(missing_ok=True)
-    settings = dict(weights=predictor.fingerprint(), classes=predictor.classes, input=str(frames.path))
+    settings = dict(weights=predictor.fingerprint(), reading=predictor.reading_digest(), classes=predictor.classes,
+                    palette=[list(colour) for colour in predictor.palette], input=str(frames.path))
     claim = claim_folder(out, settings, name=CLAIM, content='predictions that were').stat().st_mtime_ns
     video = out / 'overlay.mp4' if frames.fps and 'overlay' in save else None
     kinds = [kind for kind in KINDS if kind in save and not (video and kind == 'overlay')]

@@ -42,7 +42,8 @@ def category_features(features: Tensor, logits: Tensor) -> Tensor:
         raise ValueError(f'features {tuple(features.shape)} and logits {tuple(logits.shape)} do not describe the same pixels; '
                          'expected (B, D, h, w) and (B, C, h, w)')
     attention = logits.float().flatten(2).softmax(2)
-    return attention @ features.float().flatten(2).transpose(1, 2)
+    with torch.autocast(features.device.type, enabled=False):  # sums over thousands of cells
+        return attention @ features.float().flatten(2).transpose(1, 2)
 
 
 def classes_present(label: Tensor, num_classes: int) -> Tensor:

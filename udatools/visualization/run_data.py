@@ -219,16 +219,28 @@ def _request_dirs(work_dir: Path) -> dict[int, Path]:
     return dict(sorted(dirs.items()))
 
 
+def pseudo_label_folders(work_dir: Path) -> dict[int, Path]:
+    """Folders of pseudo-labels by the number of their round: ``pseudo_labels/round_K``, then those of a later phase.
+
+    Args:
+        work_dir (Path): of a run; TPLD's second phase, in ``second_phase_1``, counts on after the last ``round_K``.
+    """
+    found = [path.parent for path in (work_dir / 'pseudo_labels').glob('*_*/coverage.json')
+             if path.parent.name.rpartition('_')[2].isdigit()]
+    numbered: dict[int, Path] = {}
+    for path in sorted(found, key=lambda path: (not path.name.startswith('round_'), int(path.name.rpartition('_')[2]))):
+        own = path.name.removeprefix('round_')
+        numbered[int(own) if own.isdigit() else max(numbered, default=0) + 1] = path
+    return numbered
+
+
 def _predicted_frequency(work_dir: Path, classes: list[str]) -> tuple[dict[str, float], str]:
     """Share of each class in what the model predicted, and over what; ground truth is no business of a report.
 
     The pseudo-labels of the last round count every pixel of the target set; failing that, the predictions stored with
     the requests count a few images.
     """
-    rounds = [
-        path for path in (work_dir / 'pseudo_labels').glob('round_*') if path.name.removeprefix('round_').isdigit()
-    ]
-    for directory in sorted(rounds, key=lambda path: int(path.name.removeprefix('round_')), reverse=True):
+    for directory in reversed(pseudo_label_folders(work_dir).values()):
         rows = _mapping(_read_json(directory / 'coverage.json').get('classes'))
         predicted = {str(name): _count(_mapping(row).get('predicted')) for name, row in rows.items()}
         total = sum(predicted.values())

@@ -118,12 +118,13 @@ def checkpoint_file(checkpoint: str | Path) -> Path:
         DownloadError: when a published network cannot be had.
     """
     path = Path(checkpoint)
-    if path.exists() or str(checkpoint) not in (known := read_checkpoints()):
+    if path.is_file() or str(checkpoint) not in (known := read_checkpoints()):
         return path
     entry = known[str(checkpoint)]
     folders = weights_folders()
-    found = [folder / entry.file for folder in folders if (folder / entry.file).is_file()]
-    return entry.built_in or next(iter(found), None) or obtain(entry, folders[0], mirrors=default_mirrors())
+    found = (folder / entry.file for folder in folders)
+    right = (file for file in found if file.is_file() and file_digest(file) == entry.sha256)
+    return entry.built_in or next(right, None) or obtain(entry, folders[0], mirrors=default_mirrors())
 
 
 def default_mirrors() -> list[str]:

@@ -15,6 +15,7 @@ from udatools.zoo.figures import Figure, config_files
 from udatools.zoo.metafiles import Metafile
 from udatools.zoo.pages import CATALOGUE, Zoo
 
+_HEADER = re.compile(r'^\| config \|(.*)\|\s*$', flags=re.MULTILINE)
 _ROW = re.compile(r'^\| `(\w+)\.py`.*?\|(.*)\|\s*$', flags=re.MULTILINE)
 
 
@@ -38,7 +39,11 @@ def _of_readme(metafile: Metafile, figures: Mapping[str, Figure], root: Path) ->
     """The tables of a method's page, which people write, against the records and the metafile."""
     page = metafile.path.with_name('README.md')
     where = page.relative_to(root)
-    rows = {name: [cell.strip() for cell in cells.split('|')] for name, cells in _ROW.findall(page.read_text(encoding='utf-8'))}
+    text = page.read_text(encoding='utf-8')
+    rows = {name: [cell.strip() for cell in cells.split('|')] for name, cells in _ROW.findall(text)}
+    header = _HEADER.search(text)
+    titles = [title.strip() for title in header[1].split('|')] if header else []
+    published = next((column for column, title in enumerate(titles) if title.startswith('published')), None)
     for model in metafile.models:
         name = model['Name']
         if name not in rows:
@@ -51,6 +56,8 @@ def _of_readme(metafile: Metafile, figures: Mapping[str, Figure], root: Path) ->
             yield f'{where} says {ours!r} of `{name}.py`; the records say {expected}'
         if not expected and re.search(r'\d', ours):
             yield f'{where} says {ours!r} of `{name}.py`, of which docs/records has nothing'
+        if published is not None and re.match(r'\d', rows[name][published]) and not model.get('Published'):
+            yield f'{where} has a published figure of `{name}.py`, {rows[name][published]!r}; add it to {metafile.path.name}'
         said = set(map(float, re.findall(r'\d+\.\d+', ' '.join(others))))
         for value in (value for entry in model.get('Published', []) for value in entry['Metrics'].values()):
             if value not in said:

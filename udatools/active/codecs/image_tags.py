@@ -15,7 +15,7 @@ import numpy as np
 
 from ..image_questions import TAGS
 from ..points_table import write_table
-from ..request import NOT_ANSWERED, VOID, Answer, Request, RequestItem
+from ..request import NOT_ANSWERED, Answer, Request, RequestItem
 from ..submission import Submission
 from .base import Codec, ImageOf, Sample
 from .documents import place_image
@@ -24,6 +24,7 @@ from .reading import Reading, file_of
 from .shapes import check_answers
 
 COLUMNS = ('request_id', 'image', 'class', 'present', 'x', 'y', 'seconds')
+_UNANSWERED = 'the image stays unanswered'  # what cannot be read must not count as a class that is not there
 _YES, _NO = ('1', 'yes', 'y', 'x', 'true'), ('0', 'no', 'n', 'false')
 
 
@@ -114,37 +115,43 @@ def _seconds(reading: Reading, where: str, text: str) -> float:
 
 
 def _tags(reading: Reading, item: RequestItem, rows: Mapping[int, Mapping[str, str]], seconds: float) -> Answer:
-    tags, answered = [], False
+    tags, whole = [], True
     for label, row in rows.items():
         said = row['present'].casefold()
         if said in _YES:
             tags.append(label)
         elif said not in _NO:
-            reading.problem(row['where'], f'present is {row["present"]!r}; expected yes or no; left out')
-            continue
-        answered = True
-    return Answer(item.key, np.full((item.height, item.width), NOT_ANSWERED, np.uint8), '', ImageTagsCodec.name, clicks=len(tags),
-                  components=int(answered), seconds=seconds, tags=tuple(sorted(tags)) if answered else None)
+            reading.problem(row['where'], f'present is {row["present"]!r}; expected yes or no; {_UNANSWERED}')
+            whole = False
+    nothing = np.full((item.height, item.width), NOT_ANSWERED, np.uint8)
+    if not whole:
+        return Answer(item.key, nothing, '', ImageTagsCodec.name)
+    return Answer(item.key, nothing, '', ImageTagsCodec.name, clicks=len(tags), components=1, seconds=seconds,
+                  tags=tuple(sorted(tags)))
 
 
 def _points(reading: Reading, item: RequestItem, rows: Mapping[int, Mapping[str, str]], seconds: float) -> Answer:
     answer: np.ndarray = np.full((item.height, item.width), NOT_ANSWERED, np.uint8)
     open_ = reading.request.regions(item.key) > 0
+    whole = True
     for label, row in rows.items():
+        problem = ''
         try:
             x, y = int(row['x']), int(row['y'])
         except ValueError:
-            reading.problem(row['where'], f'x, y are {row["x"]!r}, {row["y"]!r}; expected whole numbers, of one pixel; left out')
-            continue
-        if not (0 <= x < item.width and 0 <= y < item.height) or not open_[y, x]:
-            reading.problem(row['where'], f'pixel ({x}, {y}) of {item.path!r} is outside of the image, or was answered before; '
-                                          'left out')
-        elif answer[y, x] != NOT_ANSWERED:
-            reading.problem(row['where'], f'pixel ({x}, {y}) of {item.path!r} has two classes; it stays unanswered')
-            answer[y, x] = VOID
+            problem = f'x, y are {row["x"]!r}, {row["y"]!r}; expected whole numbers, of one pixel'
         else:
-            answer[y, x] = label
-    answer[answer == VOID] = NOT_ANSWERED
+            if not (0 <= x < item.width and 0 <= y < item.height) or not open_[y, x]:
+                problem = f'pixel ({x}, {y}) of {item.path!r} is outside of the image, or was answered before'
+            elif answer[y, x] != NOT_ANSWERED:
+                problem = f'pixel ({x}, {y}) of {item.path!r} has two classes'
+            else:
+                answer[y, x] = label
+        if problem:
+            reading.problem(row['where'], f'{problem}; {_UNANSWERED}')
+            whole = False
+    if not whole:
+        answer[:] = NOT_ANSWERED
     clicks = int((answer != NOT_ANSWERED).sum())
     return Answer(item.key, answer, '', ImageTagsCodec.name, points=clicks, clicks=clicks, components=int(clicks > 0),
-                  seconds=seconds)
+                  seconds=seconds if whole else 0.0)

@@ -16,6 +16,7 @@ from torch import Tensor
 from udatools.evaluation.pseudo_label_quality import labelled_part, pseudo_label_confusion
 from udatools.visualization.analysis.runs import RunTrace
 from udatools.visualization.analysis.validation import run_config
+from udatools.visualization.run_data import pseudo_label_folders
 
 __all__ = ['PseudoLabelRounds', 'load_rounds', 'score_rounds']
 
@@ -80,19 +81,23 @@ def score_rounds(found: PseudoLabelRounds, work_dir: Path, options: Mapping[str,
     from udatools.engine.runner.stages import expand_stages, fill_placeholders, merge_stage_config
 
     cfg = run_config(work_dir, options)
+    numbers = {folder.resolve(): number for number, folder in pseudo_label_folders(work_dir).items()}
     scored: set[int] = set()
     for stage in expand_stages(cfg.get('stages') or [dict(name='train')]):
         for hook in merge_stage_config(cfg, stage).to_dict().get('custom_hooks') or []:
-            if hook['type'] != 'PseudoLabelHook' or stage.round not in found.coverage or stage.round in scored:
+            if hook['type'] != 'PseudoLabelHook':
                 continue
             values = {'work_dir': str(work_dir), 'round': str(stage.round)}
             about = fill_placeholders({name: hook[name] for name in ('out_dir', 'dataset')}, values.__getitem__)
+            number = numbers.get(Path(about['out_dir']).resolve())
+            if number not in found.coverage or number in scored:
+                continue
             folder, dataset = Path(about['out_dir']) / 'labels', about['dataset']
             keys = [path.relative_to(folder).with_suffix('').as_posix() for path in sorted(folder.rglob('*.png'))]
             truth = labelled_part(dataset, keys)
             counted = pseudo_label_confusion(folder, truth).matrix
-            found.confusions[stage.round] = found.confusions.get(stage.round, 0) + counted
+            found.confusions[number] = found.confusions.get(number, 0) + counted
             found.classes = list(truth.class_set.classes)
-            scored.add(stage.round)
+            scored.add(number)
     if not scored:
         raise ValueError(f'no stage of {work_dir / "config.py"} makes pseudo-labels with a PseudoLabelHook')

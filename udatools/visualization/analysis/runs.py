@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from udatools.visualization.analysis.history import Curve, read_history
-from udatools.visualization.run_data import RunData, Stage, load_run
+from udatools.visualization.run_data import RunData, Stage, load_run, pseudo_label_folders
 from udatools.visualization.tables import common_suffix
 
 __all__ = ['MeanPoint', 'Method', 'RunTrace', 'StageTrace', 'load_methods', 'mean_curve']
@@ -71,14 +71,10 @@ class RunTrace:
         return sorted((during | ends).items())
 
     def coverage(self) -> dict[int, dict[str, Any]]:
-        """Round -> content of ``pseudo_labels/round_K/coverage.json``."""
-        found = {}
-        for path in (self.work_dir / 'pseudo_labels').glob('round_*/coverage.json'):
-            number = path.parent.name.removeprefix('round_')
-            content = _read_object(path)
-            if number.isdigit() and isinstance(content.get('classes'), dict):
-                found[int(number)] = content
-        return dict(sorted(found.items()))
+        """Round -> content of ``coverage.json`` in its folder of pseudo-labels."""
+        folders = pseudo_label_folders(self.work_dir)
+        found = {number: _read_object(folder / 'coverage.json') for number, folder in folders.items()}
+        return {number: content for number, content in found.items() if isinstance(content.get('classes'), dict)}
 
 
 @dataclass

@@ -181,9 +181,9 @@ class Validator:
         return Validation(keys, confusions, classes, protocol, self.settings['outside'], model)
 
     def _digest(self) -> str:
-        """Of what the matrices depend on: weights, pipeline, images, and times and sizes of the label files."""
+        """Of what the matrices depend on: weights, how images are read, images, and times and sizes of the label files."""
         labels = [os.stat(self.dataset.label_path(key)) for key in self.dataset.keys]
-        return json_digest([1, self.predictor.fingerprint(), repr(self.predictor.pipeline), self.predictor.classes,
+        return json_digest([1, self.predictor.fingerprint(), self.predictor.reading_digest(), self.predictor.classes,
                             self.dataset.fingerprint(), repr(self.dataset.own_label_map),
                             [[stat.st_size, stat.st_mtime_ns] for stat in labels]])
 
