@@ -17,7 +17,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 __all__ = [
     'CompatError',
@@ -26,6 +28,7 @@ __all__ = [
     'find_problems',
     'import_torchvision',
     'installed_versions',
+    'load_weights',
     'prepare',
     'quiet_imports',
     'tested_versions',
@@ -314,6 +317,27 @@ def allow_checkpoint_globals() -> None:
     if not hasattr(checkpoint, 'get_torch_safe_globals'):
         allowed += [HistoryBuffer, getattr, slice]
     add(allowed)
+
+
+def load_weights(path: Path) -> Any:
+    """What ``torch.save`` wrote, on the CPU: tensors and plain values, and what mmengine keeps beside them; nothing is run.
+
+    torch before 2.5 cannot be told what is allowed, and reads the file as a pickle, which may run code.
+
+    Args:
+        path (Path): a checkpoint.
+
+    Raises:
+        pickle.UnpicklingError: when it holds anything else.
+    """
+    import torch
+    from mmengine.runner import checkpoint
+
+    safe_globals = getattr(torch.serialization, 'safe_globals', None)
+    if safe_globals is None:
+        return torch.load(path, map_location='cpu', weights_only=False)
+    with safe_globals(getattr(checkpoint, 'get_torch_safe_globals', list)()):
+        return torch.load(path, map_location='cpu', weights_only=True)
 
 
 class _DropLines(io.TextIOBase):

@@ -122,3 +122,13 @@ def test_what_else_is_refused(plain, monkeypatch):
         FramePredictor(model, [dict(type='Resize', scale=(4, 4))], ['a'], [[0, 0, 0]])
     with pytest.raises(ValueError, match='2 classes and 1 colours'):
         FramePredictor(model, [dict(type='LoadImageFromFile')], ['a', 'b'], [[0, 0, 0]])
+
+
+def test_a_config_inside_a_checkpoint_is_data(tmp_path):
+    path = write_network(tmp_path, stage=True)
+    content = torch.load(path, weights_only=False)
+    content['meta']['cfg'] += f'spoilt = open({str(tmp_path / "sprung")!r}, "w")\n'
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match='config inside is code, `open.*, which is not run; name its config with --config'):
+        load_frame_predictor(path, device='cpu')
+    assert not (tmp_path / 'sprung').exists()

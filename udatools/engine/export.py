@@ -34,7 +34,7 @@ def export_plain(cfg: Config, checkpoint: Path, folder: Path) -> dict[str, str]:
     Returns:
         dict[str, str]: ``checkpoint`` and ``config``, relative to the parent of ``folder``.
     """
-    content = read_checkpoint(checkpoint)
+    content = read_checkpoint(checkpoint, own=True)
     prefix = 'segmentor.'
     state = {key.removeprefix(prefix): value for key, value in content['state_dict'].items() if key.startswith(prefix)}
     model, state, plain = plain_model(copy.deepcopy(cfg.model.to_dict()), state)

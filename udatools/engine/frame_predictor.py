@@ -13,10 +13,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
 from torch import Tensor
 
 from udatools.datasets.taxonomies import get_class_set
 from udatools.engine.cli import load_tested
+from udatools.engine.config_text import read_config_text
 from udatools.engine.runner.checkpoints import CheckpointError, read_checkpoint
 from udatools.engine.runner.stages import resolve_references
 from udatools.ops.digests import json_digest, state_dict_digest
@@ -177,7 +179,12 @@ def config_of(checkpoint: Path, content: Mapping[str, Any], config: str | Path |
         cfg = Config.fromfile(origin)
     elif text := (content.get('meta') or {}).get('cfg'):
         origin = f'the config inside {checkpoint}'
-        cfg = Config(Config.fromstring(text, '.py').to_dict())  # not tied to the temporary file that it was read through
+        try:
+            cfg = Config(read_config_text(text))
+        except ValueError as error:
+            raise CheckpointError(f'{checkpoint}: {error}; name its config with --config') from error
+        if cfg.get('custom_imports'):
+            import_modules_from_strings(**cfg.custom_imports)
     else:
         raise CheckpointError(f'nothing says which network {checkpoint} is of: there is no {beside}, and no config inside; name '
                               'its config with --config')

@@ -65,8 +65,27 @@ def test_newest_readable(tmp_path, monkeypatch):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r'no\.pth is not a readable checkpoint .*delete it or give another'):
+    with pytest.raises(CheckpointError, match=r'no\.pth is not a readable checkpoint .*FileNotFoundError.*; give another'):
         read_checkpoint(tmp_path / 'no.pth')
+    with pytest.raises(CheckpointError, match='IsADirectoryError.*; give another'):
+        read_checkpoint(tmp_path)  # nobody is told to delete it
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), 'w')
+
+
+def test_the_code_of_a_foreign_file_is_not_run(tmp_path):
+    torch.save(dict(state_dict={}, meta=Trap(tmp_path / 'sprung')), tmp_path / 'trap.pth')
+    with pytest.raises(CheckpointError, match='holds objects beside weights and plain values, which are not loaded'):
+        read_checkpoint(tmp_path / 'trap.pth')
+    assert not (tmp_path / 'sprung').exists()
 
 
 def test_start_takes_the_segmentor_and_the_discriminator(tmp_path):

@@ -4,12 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from udatools.compat import load_weights
 from udatools.models.segmentors import PixelSelector, UDASegmentor
 
 _META = 'meta'  # of the header of a safetensors file
@@ -33,11 +35,12 @@ def list_checkpoints(stage_dir: Path) -> list[Path]:
     return sorted((path for path in stage_dir.glob('iter_*.pth') if _ITERATION.search(path.name)), key=iteration_of, reverse=True)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, *, own: bool = False) -> dict[str, Any]:
     """A checkpoint's content on the CPU.
 
     Args:
         path (Path): a file of ``torch.save``, or ``.safetensors``.
+        own (bool): whether this run wrote it. Of other files only weights and plain values are loaded: a pickle can run code.
 
     Returns:
         dict: ``state_dict``, and ``meta`` as mmengine has it.
@@ -48,13 +51,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == '.safetensors':
             return read_safetensors(path)
-        content = torch.load(path, map_location='cpu', weights_only=False)
+        content = torch.load(path, map_location='cpu', weights_only=False) if own else load_weights(path)
         if not isinstance(content, dict) or 'state_dict' not in content:
             raise ValueError('it holds no state_dict')
+    except OSError as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise CheckpointError(f'{path} is not a readable checkpoint ({reason}); give another') from error
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f'{path} is not a readable checkpoint: it is damaged, or holds objects beside weights and plain values, which are '
+            f'not loaded because that may run code ({_first_line(error)}); give another, or save its state_dict and meta anew '
+            'where it comes from') from error
     except Exception as error:
         reason = f'{type(error).__name__}: {error}'
         raise CheckpointError(f'{path} is not a readable checkpoint ({reason}); delete it or give another') from error
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), '')[:200]
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
@@ -87,7 +102,7 @@ def newest_readable(stage_dir: Path) -> Path | None:
     candidates = list_checkpoints(stage_dir)
     for path in candidates:
         try:
-            read_checkpoint(path)
+            read_checkpoint(path, own=True)
         except CheckpointError as error:
             print_log(f'{error}. Falling back to the one before.', logger='current', level=30)
         else:
@@ -107,7 +122,7 @@ def start_from(model: UDASegmentor, path: Path) -> None:
     Raises:
         CheckpointError: when parts of the segmentor are missing or have another shape.
     """
-    state = read_checkpoint(path)['state_dict']
+    state = read_checkpoint(path, own=True)['state_dict']
     if not any(key.startswith('segmentor.') for key in state):
         state = {f'segmentor.{key}': value for key, value in state.items()}
     own = model.state_dict()

@@ -134,7 +134,7 @@ def _readable(folder: Path) -> list[Path]:
     paths = []
     for path in reversed(list_checkpoints(folder)):
         try:
-            read_checkpoint(path)
+            read_checkpoint(path, own=True)
         except CheckpointError as error:
             print_log(f'{error}. It is no candidate.', logger='current', level=30)
         else:

@@ -67,7 +67,7 @@ class StageRunner(Runner):
 
     def load_weights(self, checkpoint: Path) -> None:
         """The model of a checkpoint of this stage, without its optimisers."""
-        content = read_checkpoint(checkpoint)
+        content = read_checkpoint(checkpoint, own=True)
         self.bare_model.load_state_dict(content['state_dict'])
         self.loaded_iter = (content.get('meta') or {}).get('iter')
 

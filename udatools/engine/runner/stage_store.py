@@ -91,7 +91,7 @@ class StageStore:
         kept = self.root / key / 'stage'
         try:
             record = json.loads((kept / _RECORD).read_text(encoding='utf-8'))
-            read_checkpoint(kept / record['checkpoint'])
+            read_checkpoint(kept / record['checkpoint'], own=True)
         except (OSError, ValueError, KeyError, CheckpointError):
             return None
         folder.mkdir(parents=True, exist_ok=True)

@@ -137,7 +137,7 @@ class StagedRunner:
         newest = {stage.kind: stage for stage in self.stages if journal.stage(stage.name)['status'] == DONE}
         for stage in newest.values():
             try:
-                read_checkpoint(self.work_dir / journal.stage(stage.name)['checkpoint'])
+                read_checkpoint(self.work_dir / journal.stage(stage.name)['checkpoint'], own=True)
             except CheckpointError as error:
                 print_log(f'{error}. Stage {stage.name} goes on from the one before.', logger='current', level=30)
                 journal.update(stage.name, status=RUNNING)
