@@ -49,7 +49,8 @@ def toy_results(name='ppl_toy', seed=0, rounds=2):
     iou = {'source': (40.0, 10.0, 20.0, 10.0), 'round1_main': (50.0, 40.0, 20.0, 10.0), 'round2_main': (55.0, 45.0, 40.0, 4.0)}
     stages = [dict(name=stage, round=i, metrics=dict(mIoU=sum(values) / 4, IoU=dict(zip(CLASSES, values))), labelled={})
               for i, (stage, values) in enumerate(iou.items()) if i <= rounds]
-    return dict(schema_version=1, name=name, seed=seed, classes=CLASSES, palette=PALETTE, stages=stages, baselines=[])
+    return dict(schema_version=1, name=name, seed=seed, protocol='toy4', classes=CLASSES, palette=PALETTE, stages=stages,
+                baselines=[])
 
 
 def baseline(root, name, miou):

@@ -36,7 +36,7 @@ def test_numbers_of_one_campaign(tmp_path):
     assert problems == {}
     assert headings(page) == ['Cost against accuracy', 'Classes of the selected pixels', 'Rounds', 'What each class gained',
                                'Worst images']
-    for text in ('mIoU at the end 36.0', 'gained by labels +16.0 points, from 20.0', 'of full labelling 90.0%',
+    for text in ('mIoU (toy4) at the end 36.0', 'gained by labels +16.0 points, from 20.0', 'of full labelling 90.0%',
                  'labelling time 5 min 30 s', 'clicks 16', 'answered pixels 92 3.99% of all', 'Answered by ana and bo',
                  # round, asked, units, images, answered, void, rejected, conflicts, clicks, time, mIoU, gain
                  '1 72 3 3 72 0 1 12 10 3 min 30 s 30.0 +10.0', '2 20 4 2 20 4 1 0 6 2 min 36.0 +6.0',

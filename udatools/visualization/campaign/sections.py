@@ -41,12 +41,18 @@ def _final(campaign: Campaign) -> float:
     return next((entry.miou for entry in reversed(campaign.rounds) if math.isfinite(entry.miou)), math.nan)
 
 
+def _miou(campaigns: Sequence[Campaign]) -> str:
+    """What the accuracy of these runs is called: with the name of its protocol."""
+    protocols = ', '.join(dict.fromkeys(campaign.run.protocol for campaign in campaigns if campaign.run.protocol))
+    return f'mIoU ({protocols})' if protocols else 'mIoU'
+
+
 def headline(campaigns: Sequence[Campaign], baselines: Sequence[Baseline]) -> str:
     """Key figures of the best run."""
     best = max(campaigns, key=lambda campaign: (math.isfinite(_final(campaign)), _final(campaign)))
     miou, start, supervised = _final(best), best.start, _supervised(baselines)
     of = f', {best.label}' if len(campaigns) > 1 else ''
-    items = [('mIoU at the end', _number(miou), f'percent{of}')]
+    items = [(f'{_miou([best])} at the end', _number(miou), f'percent{of}')]
     if start is not None and math.isfinite(miou - start.miou):
         items.append(('gained by labels', f'{miou - start.miou:+.1f}', f'points, from {_number(start.miou)}'))
     if supervised is not None and math.isfinite(miou) and supervised.miou > 0:
@@ -111,7 +117,7 @@ def _costs(campaigns: Sequence[Campaign], baselines: Sequence[Baseline]) -> str:
 
 
 def _cost_table(campaigns: Sequence[Campaign], baselines: Sequence[Baseline]) -> str:
-    header = ['run', 'rounds', 'time', 'clicks', 'points', 'pixels', 'share', 'evenness', 'mIoU', 'of full']
+    header = ['run', 'rounds', 'time', 'clicks', 'points', 'pixels', 'share', 'evenness', _miou(campaigns), 'of full']
     supervised = _supervised(baselines)
 
     def share(value: float) -> str:
@@ -199,7 +205,8 @@ def campaign_parts(campaign: Campaign, outlook: Outlook, problem: str | None = N
 def _rounds(campaign: Campaign, of: str) -> str:
     if not campaign.rounds:
         return ''
-    header = ['round', 'asked', 'units', 'images', 'answered', 'void', 'rejected', 'conflicts', 'clicks', 'time', 'mIoU', 'gain']
+    header = ['round', 'asked', 'units', 'images', 'answered', 'void', 'rejected', 'conflicts', 'clicks', 'time',
+              _miou([campaign]), 'gain']
 
     def cells(entry: Round) -> list[str]:
         spent, css = entry.spent, 'up' if entry.gain > 0.05 else 'down' if entry.gain < -0.05 else ''
