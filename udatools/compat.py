@@ -309,9 +309,7 @@ def allow_checkpoint_globals() -> None:
     add = getattr(torch.serialization, 'add_safe_globals', None)
     if add is None:
         return
-    core = importlib.import_module(
-        'numpy._core.multiarray' if _release(np.__version__) >= (2,) else 'numpy.core.multiarray'
-    )
+    core = importlib.import_module('numpy._core.multiarray' if _release(np.__version__) >= (2,) else 'numpy.core.multiarray')
     kinds = ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
     allowed = [np.ndarray, np.dtype, core._reconstruct, core.scalar, *{type(np.dtype(kind)) for kind in kinds}]
     if not hasattr(checkpoint, 'get_torch_safe_globals'):
@@ -320,15 +318,10 @@ def allow_checkpoint_globals() -> None:
 
 
 def load_weights(path: Path) -> Any:
-    """What ``torch.save`` wrote, on the CPU: tensors and plain values, and what mmengine keeps beside them; nothing is run.
-
-    torch before 2.5 cannot be told what is allowed, and reads the file as a pickle, which may run code.
-
-    Args:
-        path (Path): a checkpoint.
+    """A checkpoint on the CPU: tensors and plain values, and what mmengine keeps beside them; no code of the file is run.
 
     Raises:
-        pickle.UnpicklingError: when it holds anything else.
+        pickle.UnpicklingError: when it holds anything else; torch before 2.5 cannot tell, and reads it as any pickle.
     """
     import torch
     from mmengine.runner import checkpoint

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A local HTTP server whose answers are trouble: dropped, stalled, corrupt, without ranges, or none."""
 import http.server
+import os
 import re
 import threading
 from contextlib import contextmanager
+from unittest import mock
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,7 +74,8 @@ def serve(content):
     thread.start()
     served.address = lambda trouble='': f'http://127.0.0.1:{served.server_port}/{trouble}'
     try:
-        yield served
+        with mock.patch.dict(os.environ, no_proxy='127.0.0.1', NO_PROXY='127.0.0.1'):
+            yield served
     finally:
         served.hold.set()
         served.shutdown()

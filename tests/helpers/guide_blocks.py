@@ -6,7 +6,7 @@ An HTML comment directly before a block, which no reader of the page sees, is th
 - ``<!-- not run: REASON -->``: its commands cannot be run by a test. They are still parsed.
 - ``<!-- not run, `WORDS`: REASON -->``: the same of the commands that hold these words; the others run. May stand twice.
 - ``<!-- run by tests/docs/test_x.py -->``: another test runs it, one that reads this page. First line of a page: all its blocks.
-- ``<!-- added to configs/x/y.py -->``: a part of a config; it is added to that one, and the result is looked at by --dry-run.
+- ``<!-- added to configs/x/y.py -->``: a part of a config; it is added to that one, which is trained.
 """
 import re
 from dataclasses import dataclass

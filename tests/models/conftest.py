@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A very small network for model tests."""
+import json
+
 import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from pseudo_labelled import THETA
 
 CLASSES = 5
 
@@ -38,3 +41,11 @@ def domain_batch():
     inputs = {name: torch.randn(2, 3, 32, 64, generator=generator) for name in ('source', 'target')}
     labels = {name: torch.randint(0, CLASSES, (2, 32, 64), generator=generator) for name in inputs}
     return inputs, {name: make_samples(label) for name, label in labels.items()}
+
+
+@pytest.fixture
+def thresholds(tmp_path):
+    """File of the thresholds of ``pseudo_labelled``."""
+    path = tmp_path / 'thresholds.json'
+    path.write_text(json.dumps(dict(final=dict(zip('abcde', THETA)))))
+    return str(path)

@@ -1,37 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """LRENT against a literal loop over pixels and classes; where its thresholds come from; what it refuses."""
-import json
 import math
 
 import pytest
 import torch
 from mmseg.registry import MODELS
+from pseudo_labelled import THETA, make_domain
 
 import udatools  # noqa: F401
 from udatools.models.objectives.soft_pseudo_label import soft_pseudo_label
 from udatools.models.segmentors import DomainBatch, UDABatch
 from udatools.registry import OBJECTIVES
 
-THETA = [0.9, 0.5, 0.3, 1.0, 0.7]
-
-
-@pytest.fixture
-def thresholds(tmp_path):
-    path = tmp_path / 'thresholds.json'
-    path.write_text(json.dumps(dict(final=dict(zip('abcde', THETA)))))
-    return str(path)
-
 
 def make_batch(seed=0, **changes):
-    generator = torch.Generator().manual_seed(seed)
-    prob = torch.randn(2, 5, 3, 4, generator=generator).softmax(1)
-    label = torch.randint(0, 5, (2, 3, 4), generator=generator)
-    label[torch.rand(2, 3, 4, generator=generator) < 0.5] = 255
-    logits = torch.randn(2, 5, 3, 4, generator=generator).requires_grad_()
-    target = DomainBatch(torch.zeros(2, 3, 3, 4), label, (), {'main': logits}, prob)
-    for name, value in changes.items():
-        setattr(target, name, value)
-    return UDABatch(target=target)
+    return UDABatch(target=make_domain(seed, **changes))
 
 
 def literal_loss(target, theta, alpha):

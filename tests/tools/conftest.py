@@ -5,20 +5,6 @@ import importlib.util
 import pytest
 
 
-@pytest.fixture(scope='module')
-def script(repo_root):
-    """Function: the ``main`` of a script by name."""
-
-    def load(name):
-        path = repo_root / 'tools' / 'dataset_converters' / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(f'convert_{name}', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return lambda *args: module.main([str(arg) for arg in args])
-
-    return load
-
-
 @pytest.fixture(scope='session')
 def load_tool(repo_root):
     """Function: the module of a script by its path below ``tools/``."""
@@ -30,3 +16,9 @@ def load_tool(repo_root):
         return module
 
     return load
+
+
+@pytest.fixture(scope='session')
+def script(load_tool):
+    """Function: the ``main`` of a converter by name."""
+    return lambda name: lambda *args: load_tool(f'dataset_converters/{name}.py').main([str(arg) for arg in args])

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripts of tools/analysis about runs and features, as they are called."""
-import importlib.util
 import json
 
 import cv2
 import pytest
 import torch
-from shrink import REPO
 from toy_run import toy_run
 
 
-def tool(name):
-    path = REPO / 'tools' / 'analysis' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'analysis_{name}', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda *args: module.main([str(arg) for arg in args])
+@pytest.fixture
+def tool(load_tool):
+    """Function: ``main`` of a script in tools/analysis."""
+    return lambda name: lambda *args: load_tool(f'analysis/{name}.py').main([str(arg) for arg in args])
 
 
 @pytest.fixture(scope='module')
@@ -23,7 +19,7 @@ def run(tiny_data, tmp_path_factory):
     return toy_run(tmp_path_factory.mktemp('tools') / 'run', tiny_data)
 
 
-def test_compare_runs(run, tmp_path, capsys):
+def test_compare_runs(tool, run, tmp_path, capsys):
     page = tmp_path / 'out' / 'page.html'
     assert tool('compare_runs')(run, '--out', page, '--no-models') == 0
     printed = capsys.readouterr()
@@ -37,7 +33,7 @@ def test_compare_runs(run, tmp_path, capsys):
     assert 'warning: cbst_toy: no confusions and worst images: ' in capsys.readouterr().err
 
 
-def test_retrieval_in_both_directions(run, tmp_path, capsys):
+def test_retrieval_in_both_directions(tool, run, tmp_path, capsys):
     arguments = ('--queries', 2, '-k', 3, '--width', 60, '--device', 'cpu')
     assert tool('retrieval')(run / 'final' / 'model.pth', '--out', tmp_path / 'a', *arguments) == 0
     printed = capsys.readouterr().out
@@ -64,7 +60,7 @@ def test_retrieval_in_both_directions(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.svg'])
-def test_embedding_before_and_after(run, tmp_path, capsys, suffix):
+def test_embedding_before_and_after(tool, run, tmp_path, capsys, suffix):
     model = run / 'final' / 'model.pth'
     picture = tmp_path / f'out{suffix}'
     assert tool('embedding')(model, model, '--out', picture, '--per-class', 3, '--titles', 'one', 'two', '--device', 'cpu') == 0
@@ -77,7 +73,7 @@ def test_embedding_before_and_after(run, tmp_path, capsys, suffix):
         assert '<svg' in picture.read_text()
 
 
-def test_embedding_refuses_what_it_cannot_draw(run, tmp_path, capsys):
+def test_embedding_refuses_what_it_cannot_draw(tool, run, tmp_path, capsys):
     model = run / 'final' / 'model.pth'
     for arguments, message in (((model, model, model), 'got 3 checkpoints'),
                                ((model, '--titles', 'a', 'b'), 'got 2 titles for 1')):
@@ -89,7 +85,7 @@ def test_embedding_refuses_what_it_cannot_draw(run, tmp_path, capsys):
     assert 'ends with .png' in capsys.readouterr().err
 
 
-def test_no_label_of_the_target_is_opened(run, tmp_path, monkeypatch):
+def test_no_label_of_the_target_is_opened(tool, run, tmp_path, monkeypatch):
     from udatools.datasets.domain_dataset import DomainDataset
     monkeypatch.setattr(DomainDataset, 'label_path', lambda self, key: pytest.fail(f'opened the label of {key}'))
     model = run / 'final' / 'model.pth'

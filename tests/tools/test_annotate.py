@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command that serves the annotator page."""
-import importlib.util
 import json
 import os
 import re
@@ -17,11 +16,8 @@ from udatools.active.request import RequestItem, class_table, region_digest, wri
 
 
 @pytest.fixture(scope='module')
-def main(repo_root):
-    spec = importlib.util.spec_from_file_location('annotate', repo_root / 'tools' / 'annotate.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('annotate.py').main
 
 
 def write_package(tmp_path, **header):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The comparison tool with a training that only writes a result."""
-import importlib.util
 import json
 import sys
 
@@ -22,10 +21,8 @@ result = {'seed': seed, 'protocol': 'p', 'stages': [stage], 'final': {} if 'unfi
 
 
 @pytest.fixture
-def tool(repo_root, monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location('compare_methods', repo_root / 'tools' / 'benchmark' / 'compare_methods.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def tool(load_tool, monkeypatch, tmp_path):
+    module = load_tool('benchmark/compare_methods.py')
     script = tmp_path / 'training.py'
     script.write_text(TRAINING)
     real = module.command_of

@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of pseudo-labels: its two sides write the same files, and it would tell if they did not."""
-import importlib.util
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    path = repo_root / 'tools' / 'benchmark' / 'pseudo_labels.py'
-    spec = importlib.util.spec_from_file_location('pseudo_label_benchmark', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/pseudo_labels.py')
 
 
 @pytest.fixture(scope='module')

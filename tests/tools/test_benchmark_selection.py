@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of selection: its two sides pick the same windows, and it would tell if they did not."""
-import importlib.util
 import json
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    spec = importlib.util.spec_from_file_location('selection_benchmark', repo_root / 'tools' / 'benchmark' / 'selection.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/selection.py')
 
 
 SMALL = ['--size', '96x64', '--classes', '4', '--depth', '18', '--base-channels', '8', '--repeats', '1', '--regions', '30']

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of the training step: both sides do the same, and the printed numbers are what was measured."""
-import importlib.util
 import json
 
 import pytest
@@ -10,11 +9,8 @@ ARGUMENTS = ['--base-channels', '4', '--size', '64x32', '--batch', '2', '--class
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    spec = importlib.util.spec_from_file_location('train_step_benchmark', repo_root / 'tools' / 'benchmark' / 'train_step.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/train_step.py')
 
 
 @pytest.mark.parametrize('levels', [[], ['--multi-level']])

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of the switches: any config is measured, differences are real, and what does not work is said."""
-import importlib.util
 
 import pytest
 import torch
@@ -9,11 +8,8 @@ FAMILIES = ['adaptsegnet/adaptsegnet', 'advent/minent', 'clan/clan', 'fda/fda', 
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    spec = importlib.util.spec_from_file_location('train_switches', repo_root / 'tools' / 'benchmark' / 'train_switches.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/train_switches.py')
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of the video step: every side trains on the same frames, and their cross-entropy is the same."""
 import argparse
-import importlib.util
 import json
 
 import pytest
@@ -11,11 +10,8 @@ from udatools.engine.benchmarking import memory_in_fresh_process
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    spec = importlib.util.spec_from_file_location('video_step_benchmark', repo_root / 'tools' / 'benchmark' / 'video_step.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/video_step.py')
 
 
 @pytest.fixture

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of VPQ: its two sides find the same matches, and it would tell if they did not."""
-import importlib.util
 import json
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    spec = importlib.util.spec_from_file_location('vpq_benchmark', repo_root / 'tools' / 'benchmark' / 'vpq.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/vpq.py')
 
 
 def test_both_sides_find_the_same(benchmark, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of warping: its two sides give the same numbers, and it would tell if they did not."""
-import importlib.util
 import json
 
 import numpy as np
@@ -11,11 +10,8 @@ OPERATIONS = ['warp, bilinear', 'warp_labels', 'photometric_visibility', 'forwar
 
 
 @pytest.fixture(scope='module')
-def benchmark(repo_root):
-    spec = importlib.util.spec_from_file_location('warp_benchmark', repo_root / 'tools' / 'benchmark' / 'warp.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('benchmark/warp.py')
 
 
 @pytest.mark.parametrize('size', [(32, 16), (29, 17)])

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pictures of what the network sees: exactly the items of training, drawn where they belong."""
-import importlib.util
 
 import cv2
 import numpy as np
@@ -16,11 +15,8 @@ from udatools.visualization import browse
 
 
 @pytest.fixture(scope='module')
-def main():
-    spec = importlib.util.spec_from_file_location('browse_dataset', REPO / 'tools' / 'browse_dataset.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('browse_dataset.py').main
 
 
 @pytest.fixture

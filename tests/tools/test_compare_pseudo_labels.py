@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Table 7: policies at one proportion of kept pixels, scored on the frames that have ground truth."""
-import importlib.util
 import json
 
 import pytest
@@ -12,12 +11,8 @@ from udatools.registry import MODELS
 
 
 @pytest.fixture(scope='module')
-def tool():
-    path = REPO / 'tools' / 'analysis' / 'compare_pseudo_labels.py'
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('analysis/compare_pseudo_labels.py')
 
 
 @pytest.fixture(scope='module')

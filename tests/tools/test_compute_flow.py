@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tools/compute_flow.py``: from a data set class and from a config, again, checked, and refused."""
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,15 +8,10 @@ import pytest
 
 from udatools.datasets.flow_io import flow_path, read_flow, write_flow
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'compute_flow.py'
-
 
 @pytest.fixture(scope='module')
-def main():
-    spec = importlib.util.spec_from_file_location('compute_flow', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('compute_flow.py').main
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/eval_vpq.py on files as the release of Cityscapes-VPS and other tools write them."""
-import importlib.util
 import json
 import shutil
 
@@ -19,11 +18,9 @@ CLIPS = {'0005': ('frankfurt_000000', (294, 299, 304, 309, 314)), '0010': ('muns
 
 
 @pytest.fixture(scope='module')
-def tool(repo_root):
+def tool(load_tool):
     """Function: the tool's ``main``."""
-    spec = importlib.util.spec_from_file_location('eval_vpq', repo_root / 'tools' / 'eval_vpq.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool('eval_vpq.py')
     return lambda *args: module.main([str(arg) for arg in args])
 
 

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tools/export.py``: what it says, writes and refuses (that the answers are right is tests/engine/test_onnx_export.py)."""
-import importlib.util
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,15 +9,10 @@ from tiny_network import drive, write_images, write_network
 from udatools.engine import onnx_export
 from udatools.engine.onnx_export import Agreement, OnnxFile
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'export.py'
-
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('export_tool', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('export.py')
 
 
 @pytest.fixture(scope='module')

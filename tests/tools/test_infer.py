@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tools/infer.py``: images, folders, patterns and videos; side by side; and what it says when it will not."""
-import importlib.util
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,15 +16,10 @@ from udatools.evaluation import VPQMetric
 from udatools.evaluation.vpq_files import report, score_files
 from udatools.ops.histograms import WinningPrediction
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'infer.py'
-
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('infer', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('infer.py')
 
 
 @pytest.fixture(scope='module')

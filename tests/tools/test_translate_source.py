@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tools/translate_source.py``: from a config, again, checked, trained on, and refused."""
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,15 +9,10 @@ from shrink import REPO, shrink
 
 from udatools.engine.runner import StagedRunner
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'translate_source.py'
-
 
 @pytest.fixture(scope='module')
-def main():
-    spec = importlib.util.spec_from_file_location('translate_source', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('translate_source.py').main
 
 
 @pytest.fixture

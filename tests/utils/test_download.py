@@ -16,9 +16,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
-    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+def server():
     with serve(CONTENT) as served:
         yield served
 

@@ -17,9 +17,7 @@ FILE = f'far-{SHA[:8]}.pth'
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
-    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+def server():
     with serve(CONTENT) as served:
         yield served
 

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tool that explains campaigns: what it prints, where it writes, how it fails."""
-import importlib.util
 
 import pytest
-from shrink import REPO
 from toy_campaign import baseline, toy_campaign
 
 
 @pytest.fixture(scope='module')
-def main():
-    spec = importlib.util.spec_from_file_location('campaign_tool', REPO / 'tools' / 'active' / 'campaign.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('active/campaign.py').main
 
 
 def test_it_prints_a_row_a_campaign_and_where_the_page_is(main, tmp_path, capsys):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command-line tools between a run and people: export, import_answers, status, ledger."""
 import csv
-import importlib.util
 import json
 
 import cv2
@@ -17,16 +16,9 @@ KEYS = ['ulm/frame_1', 'ulm/frame_2']
 
 
 @pytest.fixture(scope='module')
-def tool(repo_root):
+def tool(load_tool):
     """Function: ``main`` of a script in tools/active."""
-
-    def load(name):
-        spec = importlib.util.spec_from_file_location(f'active_{name}', repo_root / 'tools' / 'active' / f'{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return lambda *argv: module.main([str(word) for word in argv])
-
-    return load
+    return lambda name: lambda *argv: load_tool(f'active/{name}.py').main([str(word) for word in argv])
 
 
 @pytest.fixture
