@@ -28,8 +28,6 @@ def published(tmp_path_factory):
 @pytest.fixture
 def server(monkeypatch, published, tmp_path):
     """A server of that checkpoint, which the catalogue calls `far`, at an address that has nothing."""
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
-    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     monkeypatch.setenv('UDATOOLS_WEIGHTS', str(tmp_path / 'cache'))
     monkeypatch.delenv('UDATOOLS_WEIGHTS_MIRROR', raising=False)
     sha = hashlib.sha256(published).hexdigest()
