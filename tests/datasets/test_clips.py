@@ -46,7 +46,7 @@ def labelled(video, **kwargs):
 
 
 def clips(dataset, **kwargs):
-    return ClipDataset(dataset, **dict(dict(pipeline=PIPELINE), **kwargs))
+    return ClipDataset(dataset, **dict(dict(pipeline=PIPELINE, ends='clamp'), **kwargs))
 
 
 def seen(item):
@@ -85,6 +85,7 @@ def test_neighbours_by_hand(video):
     invalid = neighbours(video, 'invalid', -1, 2)
     assert invalid[('a', 1)] == [(1, False), (3, True)] and invalid[('b', 7)] == [(7, False), (7, False)]
     assert invalid[('one', 5)] == [(5, False), (5, False)]
+    assert neighbours(video, 'drop', -1, 2) == {('a', 2): [(1, True), (4, True)], ('b', 8): [(7, True), (10, True)]}
 
 
 def test_images_are_no_video(trees):
@@ -98,6 +99,21 @@ def test_data_infos_of_a_video_know_their_place(video):
     assert (info['key'], info['clip'], info['frame']) == ('b/008', 'b', 8)
 
 
+def test_by_default_every_clip_moves(video):
+    """What lacks a neighbour is no key frame, but may be the neighbour of one."""
+    data = ClipDataset(labelled(video), pipeline=PIPELINE)
+    assert data.keys == ['a/002', 'a/003', 'a/004', 'b/008'] and len(data) == 4
+    assert [seen(data[i]) for i in range(4)] == [[1, 0], [2, 1], [3, 2], [5, 4]]
+    assert all(data[i]['data_samples'].frame_valid == [True, True] for i in range(4))
+    with pytest.raises(IndexError, match='has 4 clips, got index 4'):
+        data[4]
+
+
+def test_dropped_frames_need_no_flow(video, tmp_path):
+    write_flows(tmp_path, [('a/002', -1), ('a/003', -1), ('a/004', -1), ('b/008', -1)])
+    assert len(ClipDataset(labelled(video), flow=dict(root=str(tmp_path)), pipeline=PIPELINE)) == 4
+
+
 @pytest.mark.parametrize('ends', ['clamp', 'invalid'])
 def test_clips_without_any_neighbour_are_refused(video, trees, ends):
     """Frames 2 apart at an offset of 1: every clip would be the same frame twice."""
@@ -108,6 +124,9 @@ def test_clips_without_any_neighbour_are_refused(video, trees, ends):
                                          r'frames of a clip are mostly 2 numbers apart: set such frame_offsets'):
         clips(second, frame_offsets=(0, -1, 1), ends=ends)
     assert len(clips(second, frame_offsets=(0, -2), ends=ends)) == 3
+    assert len(clips(second, frame_offsets=(0, -2), ends='drop')) == 2
+    with pytest.raises(ValueError, match=r'no frame of 3 has a neighbour at -1, so there is no clip; frames of a clip are mostly 2'):
+        clips(second, ends='drop')
     with pytest.raises(ValueError, match='every clip has one frame only.* or set frame_offsets=.0, .'):
         clips(second, max_items=1, ends=ends)
     assert len(clips(second, max_items=1, frame_offsets=(0, ), ends=ends)) == 1
@@ -115,7 +134,9 @@ def test_clips_without_any_neighbour_are_refused(video, trees, ends):
 
 def test_clips_that_lack_a_frame_are_counted(video):
     """At -1 the first frames of the three clips, and those after the two gaps of b."""
-    assert clips(cfg(video)).describe()['clips'] == "5 of 9 clips (55.6%) lack a frame, ends='clamp'"
+    assert clips(cfg(video)).describe()['clips'] == "5 of 9 frames (55.6%) lack a neighbour, ends='clamp'"
+    left = ClipDataset(cfg(video), pipeline=PIPELINE).describe()
+    assert left['clips'] == "5 of 9 frames (55.6%) are no key frames, they lack a neighbour, ends='drop'"
     whole = clips(cfg(video), frame_offsets=(0, ))
     assert whole.describe()['clips'] is None
     assert whole.describe()['gaps'] == '2 gaps in clips whose frames are mostly 1 apart: 8 to 10 of b, 10 to 20 of b'
@@ -293,7 +314,7 @@ def test_missing_and_wrong_flow_files(video, tmp_path):
     (dict(frame_offsets=(-1, 0)), '0 .the key frame. first'),
     (dict(frame_offsets=()), '0 .the key frame. first'),
     (dict(frame_offsets=(0, 1, 1)), 'each once'),
-    (dict(ends='mirror'), "ends is 'mirror'; expected one of clamp, invalid"),
+    (dict(ends='mirror'), "ends is 'mirror'; expected one of drop, clamp, invalid"),
     (dict(flow=dict(root='x', suffix='.tif')), '.png, .flo, .npz'),
     (dict(flow=dict(backward=True)), 'expected dict.root=FOLDER'),
     (dict(flow=dict(root='x', both=True)), 'expected dict.root=FOLDER'),

@@ -151,12 +151,13 @@ def test_clips_are_judged_by_their_key_frames(trees):
                          pipeline=[dict(type='LoadClip'), dict(type='PackClipInputs')])
     data = UDADataset(source, rare_classes=dict(temperature=0.1, min_crop_pixels=1))
     car = source.metainfo['classes'].index('car')
+    assert source.keys == ['001/001_00002', '001/001_00003']  # frame 1 has none before it
     drawn = {counter: data.rare_classes.draw(0, counter) for counter in range(30)}
     of_car = [counter for counter, (_, train_id) in drawn.items() if train_id == car]
     assert of_car and all(source.keys[drawn[counter][0]] == '001/001_00002' for counter in of_car)
     label = data[of_car[0]]['data_samples']['source'].gt_sem_seg.data
     assert label.shape == (2, 24, 32) and (label[0] == car).all() and (label[1] == 0).all()
-    after = source[2]  # the car is in its reference, not in its key frame
+    after = source[1]  # the car is in its reference, not in its key frame
     assert (after['data_samples'].gt_sem_seg.data[1] == car).all() and not data.rare_classes.is_left(after, car)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips: a key frame and its neighbours in time as one item.
 
-A clip item is a window on a video data set, one for each of its images (the key frames), in the same order and under the same
-keys. So pairing, sampling, pseudo-labels and the promise of ``labelled=False`` are those of the data set inside.
+A clip item is a window on a video data set, one for each of its images that has the wanted neighbours (the key frames), in the
+same order and under the same keys. So pairing, sampling, pseudo-labels and the promise of ``labelled=False`` are those of the
+data set inside.
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from udatools.datasets.flow_io import SUFFIXES, flow_path, missing_files
 from udatools.datasets.frame_gaps import common_gaps
 from udatools.registry import DATASETS
 
-ENDS = ('clamp', 'invalid')
+ENDS = ('drop', 'clamp', 'invalid')
 
 
 class Frame(NamedTuple):
@@ -75,10 +76,10 @@ class FrameIndex:
             frame (Frame): A frame of the index.
             offset (int): In frame numbers, negative = earlier.
             ends (str): Where there is no such frame (the clip ends, or has a gap): ``clamp`` gives the one closest to it on the
-                way to ``frame``, in the end ``frame`` itself; ``invalid`` gives None.
+                way to ``frame``, in the end ``frame`` itself; ``drop`` and ``invalid`` give None.
         """
         found = self._frames.get((frame.clip, frame.number + offset))
-        if found is not None or ends == 'invalid':
+        if found is not None or ends != 'clamp':
             return found
         step = 1 if offset < 0 else -1
         return next(self._frames[at] for distance in range(offset + step, step, step)
@@ -93,8 +94,10 @@ class ClipDataset(Dataset):
         dataset (dict | DomainDataset): The key frames; its ``clip_of`` says which frames belong together. Without a pipeline.
         frame_offsets (Sequence[int]): Frames of an item relative to the key frame, in frame numbers of the clip; 0 first.
             ``(0, )`` makes clips of one frame. Default: ``(0, -1)``.
-        ends (str): Where a frame is missing, see :meth:`FrameIndex.neighbour`. ``clamp`` repeats the nearest one towards the
-            key frame and calls it valid; ``invalid`` repeats the key frame without labels and says so in ``frame_valid``.
+        ends (str): Where a frame is missing, see :meth:`FrameIndex.neighbour`. ``drop``: what lacks one is no key frame, though
+            it may be the neighbour of others, so that every clip moves; ``clamp`` repeats the nearest one towards the key
+            frame and calls it valid; ``invalid`` repeats the key frame without labels and says so in ``frame_valid``. Default:
+            ``drop``.
         frames (dict | DomainDataset, optional): More images of the same clips, without ground truth, as neighbours only: where
             few frames are labelled, or ``dataset`` is limited to a ``portion``. Flow is looked for under keys of ``dataset``
             (key frames) and, backwards, of the set that the reference comes from.
@@ -115,7 +118,7 @@ class ClipDataset(Dataset):
                  dataset: dict | DomainDataset,
                  *,
                  frame_offsets: Sequence[int] = (0, -1),
-                 ends: str = 'clamp',
+                 ends: str = 'drop',
                  frames: dict | DomainDataset | None = None,
                  flow: Mapping[str, Any] | None = None,
                  pipeline: Sequence[dict | Callable] = (),
@@ -134,7 +137,8 @@ class ClipDataset(Dataset):
         self._check_parts()
         self.pipeline = Compose(list(pipeline))
         self._index = FrameIndex([part for part in (self.dataset, self.frames) if part is not None])
-        self._key_frames = [self._index[self.dataset.clip_of(key)] for key in self.dataset.keys]
+        every = [self._index[self.dataset.clip_of(key)] for key in self.dataset.keys]
+        self._key_frames = [frame for frame in every if self._is_whole(frame)] if ends == 'drop' else every
         self._check_neighbours()
         self._check_flow_files()
 
@@ -158,8 +162,9 @@ class ClipDataset(Dataset):
             return
         offsets = ', '.join(f'{offset:+d}' for offset in self.frame_offsets[1:])
         gaps = self._index.common_gaps()
-        raise ValueError(f'no frame of {len(self)} has a neighbour at {offsets}, so every clip would show one frame '
-                         f'{len(self.frame_offsets)} times; ' + (
+        raise ValueError(f'no frame of {len(self.dataset)} has a neighbour at {offsets}, so ' + (
+                             'there is no clip; ' if self.ends == 'drop' else
+                             f'every clip would show one frame {len(self.frame_offsets)} times; ') + (
                              f'frames of a clip are mostly {gaps} numbers apart: set such frame_offsets, or add the frames in '
                              'between' if gaps else 'every clip has one frame only: add the frames in between, to the data or '
                              'with frames=dict(...), or set frame_offsets=(0, )'))
@@ -223,7 +228,7 @@ class ClipDataset(Dataset):
         return self.pipeline(self.get_data_info(idx))
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self._key_frames)
 
     # -- as the data set inside ----------------------------------------------------------------------------------
 
@@ -248,21 +253,22 @@ class ClipDataset(Dataset):
     @property
     def keys(self) -> list[str]:
         """list[str]: Keys of the key frames in dataset order."""
-        return self.dataset.keys
+        return [frame.key for frame in self._key_frames]
 
     def describe(self) -> dict[str, Any]:
         """What ``--dry-run`` prints."""
         about = self.dataset.describe()
         offsets = ', '.join(f'{offset:+d}' if offset else '0' for offset in self.frame_offsets)
-        short = sum(not self._is_whole(i) for i in range(len(self)))
-        clips = f'{short} of {len(self)} clips ({short / len(self):.1%}) lack a frame, ends={self.ends!r}' if short else None
+        total = len(self.dataset)
+        short = total - len(self) if self.ends == 'drop' else sum(not self._is_whole(frame) for frame in self._key_frames)
+        what = 'are no key frames, they lack a neighbour' if self.ends == 'drop' else 'lack a neighbour'
+        clips = f'{short} of {total} frames ({short / total:.1%}) {what}, ends={self.ends!r}' if short else None
         return dict(about, type=f'{about["type"]} as clips of frames {offsets}', frame_offsets=self.frame_offsets, ends=self.ends,
                     flow=None if self.flow is None else self.flow['root'], clips=clips)
 
-    def _is_whole(self, idx: int) -> bool:
-        """Whether each wanted frame is there."""
-        key_frame = self._key_frames[idx]
-        return all(self._index.neighbour(key_frame, offset, 'invalid') is not None for offset in self.frame_offsets[1:])
+    def _is_whole(self, frame: Frame) -> bool:
+        """Whether each wanted neighbour is there."""
+        return all(self._index.neighbour(frame, offset, 'invalid') is not None for offset in self.frame_offsets[1:])
 
 
 def _build(dataset: dict | DomainDataset, overrides: Mapping[str, Any]) -> DomainDataset:

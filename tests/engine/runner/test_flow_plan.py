@@ -121,7 +121,7 @@ def test_what_a_dry_run_says_of_clips(small, tmp_path, capsys):
     assert dry_run(cfg) == 0
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith('target: '))
-    assert '4 of 16 clips (25.0%) lack a frame' in line
+    assert '4 of 16 frames (25.0%) are no key frames, they lack a neighbour' in line
     assert '1 gap in clips whose frames are mostly 1 apart: 3 to 5 of 0001' in line
     for i, path in enumerate(sorted((tmp_path / 'data/cityscapes_vps/train/img').iterdir())):
         if i % 2:

@@ -78,7 +78,7 @@ def _task_of_dataset(data: Mapping[str, Any]) -> FlowTask:
     overrides = {name: value for name, value in data.items() if name not in _CLIP_SETTINGS}
     flow, frames = data.get('flow') or {}, data.get('frames')
     return FlowTask(_plain({**data['dataset'], **overrides}), frames and _plain(frames),
-                    tuple(offset for offset in data.get('frame_offsets', (0, -1)) if offset), data.get('ends', 'clamp'),
+                    tuple(offset for offset in data.get('frame_offsets', (0, -1)) if offset), data.get('ends', 'drop'),
                     flow.get('backward', False), flow.get('root'), flow.get('suffix', '.png'), clips=True)
 
 
@@ -156,7 +156,8 @@ def find_pairs(dataset: DomainDataset, offsets: Sequence[int], *, frames: Domain
         dataset (DomainDataset): key frames; it knows clips.
         offsets (Sequence[int]): in frame numbers, not 0, each once.
         frames (DomainDataset, optional): more frames of the same clips, as references only.
-        ends (str): ``'clamp'`` adds the pairs that a clip data set falls back on where a frame is missing.
+        ends (str): where a frame is missing, ``'drop'`` leaves out the key frame and ``'clamp'`` adds the pair that a clip data
+            set falls back on.
         backward (bool): the way back of every pair too.
 
     Raises:
@@ -169,8 +170,10 @@ def find_pairs(dataset: DomainDataset, offsets: Sequence[int], *, frames: Domain
     found: dict[tuple[str, int], FlowPair] = {}
     for key in dataset.keys:
         frame = index[dataset.clip_of(key)]
-        for offset in offsets:
-            other = index.neighbour(frame, offset, ends)
+        others = [index.neighbour(frame, offset, ends) for offset in offsets]
+        if ends == 'drop' and None in others:
+            continue
+        for other in others:
             if other is None or other.number == frame.number:
                 continue
             for one, two in ((frame, other), (other, frame))[:1 + backward]:
