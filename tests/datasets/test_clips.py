@@ -125,7 +125,7 @@ def test_clips_without_any_neighbour_are_refused(video, trees, ends):
         clips(second, frame_offsets=(0, -1, 1), ends=ends)
     assert len(clips(second, frame_offsets=(0, -2), ends=ends)) == 3
     assert len(clips(second, frame_offsets=(0, -2), ends='drop')) == 2
-    with pytest.raises(ValueError, match=r'no frame of 3 has a neighbour at -1, so there is no clip; frames of a clip are mostly 2'):
+    with pytest.raises(ValueError, match='no frame of 3 has a neighbour at -1, so there is no clip; frames of a clip are mostly'):
         clips(second, ends='drop')
     with pytest.raises(ValueError, match='every clip has one frame only.* or set frame_offsets=.0, .'):
         clips(second, max_items=1, ends=ends)

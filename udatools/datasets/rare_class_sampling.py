@@ -58,8 +58,8 @@ class RareClassSampling:
         counted = count_classes(images) if statistics is None else ClassStatistics.load(statistics)
         counted.check(images)
         shown = images_by_class(counted.images, len(counted.classes), min_pixels)
-        positions = {key: position for position, key in enumerate(dataset.keys)}  # a clip data set may show fewer
-        self.images: list[np.ndarray] = [np.array([positions[key] for key in keys if key in positions], np.int64) for keys in shown]
+        at = {key: position for position, key in enumerate(dataset.keys)}  # of clips, key frames are not all images
+        self.images: list[np.ndarray] = [np.array([at[key] for key in keys if key in at], np.int64) for keys in shown]
         drawable = [len(indices) > 0 for indices in self.images]
         if not any(drawable):
             raise ValueError(f'no image has {min_pixels} pixels of any class; lower min_pixels of the rare-class sampling')
