@@ -122,7 +122,7 @@ def test_labels_are_those_that_training_generates(compared, clip, tmp_path):
     positions = frame_positions(images.dataset, images.keys)
     predictor = AggregatedPredictor(ImagePredictor([build_predictor(cfg.model, checkpoint)], images), images, positions, flow=DIS)
     store = PseudoLabelStore(tmp_path / 'labels')
-    generate_pseudo_labels(predictor, images.keys, ClipAdaptivePolicy(), store, len(CLASSES), clips=group_clips(positions))
+    generate_pseudo_labels(predictor, images.keys, ClipAdaptivePolicy(), store, len(CLASSES), clips=group_clips(positions, 30))
     for frame in frames:
         assert (store.read_label(frame.name) == frame.label).mean() > 0.998
 

@@ -177,7 +177,16 @@ def test_clips_are_those_of_the_data_set_in_the_order_of_time():
     keys = ['b/10', 'b/9', 'a/0', 'b/011', 'a/3']
     positions = frame_positions(Video(), keys)
     assert positions[0] == FramePosition('b', 10)
-    assert group_clips(positions) == {'b': [1, 0, 3], 'a': [2, 4]} and list(group_clips(positions)) == ['b', 'a']
+    assert group_clips(positions, 3) == {'b': [1, 0, 3], 'a': [2, 4]} and list(group_clips(positions, 30)) == ['b', 'a']
+
+
+def test_a_long_recording_is_cut_into_instances_of_about_one_length():
+    positions = [FramePosition('drive', 2 * number) for number in reversed(range(7))]
+    assert group_clips(positions, 3) == {'drive[0-4]': [6, 5, 4], 'drive[6-8]': [3, 2], 'drive[10-12]': [1, 0]}
+    assert group_clips(positions, 7) == {'drive': [6, 5, 4, 3, 2, 1, 0]}
+    assert [len(piece) for piece in group_clips(positions, 1).values()] == [1] * 7
+    with pytest.raises(ValueError, match='clip_length is 0; expected 1 frame or more'):
+        ClipAdaptivePolicy(clip_length=0)
 
 
 def test_a_set_that_is_no_video_is_named():

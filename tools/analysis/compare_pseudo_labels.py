@@ -82,7 +82,7 @@ def compare(args: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]
     clips, predictors = None, {False: single}
     if any(method.startswith('clip') for method in args.methods):
         positions = frame_positions(images.dataset, images.keys)
-        clips = group_clips(positions)
+        clips = group_clips(positions, hook['policy'].get('clip_length', ClipAdaptivePolicy.clip_length))
         if AGGREGATED in args.methods:
             if not hook.get('aggregation'):
                 raise ValueError(f'{args.config} labels without aggregation, so it does not say where flow comes from; leave '

@@ -4,9 +4,15 @@
 The recursion of IAST with a clip as the instance: the winning probabilities of all its frames are counted together, the
 thresholds take one step, and all its frames are labelled with them. The paper keeps a pixel strictly above its threshold; here,
 as in IAST, the threshold itself is kept too, and probabilities are those of float16.
+
+The clips of the paper have 30 frames. In a recording of an hour thresholds would take one step for all of it, so longer ones are
+cut into pieces of about equal length, each an instance. Neighbours in time, of aggregation and refinement, are found across
+these cuts.
 """
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from udatools.registry import PSEUDO_LABEL_POLICIES
 
@@ -20,10 +26,25 @@ class ClipAdaptivePolicy(InstanceAdaptivePolicy):
     The generator is told which images make a clip; the labels are the same for any number of ranks.
 
     Args:
-        args, kwargs: those of :class:`InstanceAdaptivePolicy`.
+        alpha: as all others but the last, that of :class:`InstanceAdaptivePolicy`.
+        clip_length (int): frames of an instance at most; longer clips are cut, see :func:`group_clips`. Default: 30, the
+            length of the paper's clips.
+
+    Raises:
+        ValueError: if a value is outside its range.
     """
 
     instance = 'clip'
+
+    def __init__(self, alpha: float | Sequence[float] = 0.2, *, clip_length: int = 30, **others: Any) -> None:
+        super().__init__(alpha, **others)
+        if clip_length < 1:
+            raise ValueError(f'clip_length is {clip_length}; expected 1 frame or more')
+        self.clip_length = int(clip_length)
+
+    def settings(self) -> dict[str, Any]:
+        """Type and numbers of this round."""
+        return dict(super().settings(), clip_length=self.clip_length)
 
 
 class FramePosition(NamedTuple):
@@ -61,9 +82,22 @@ def frame_positions(dataset: Any, keys: Sequence[str]) -> list[FramePosition]:
     return positions
 
 
-def group_clips(positions: Sequence[FramePosition]) -> dict[str, list[int]]:
-    """Indices of the images of each clip in the order of time; clips in the order in which they appear."""
+def group_clips(positions: Sequence[FramePosition], longest: int) -> dict[str, list[int]]:
+    """Indices of the images of each clip in the order of time; clips in the order in which they appear.
+
+    Args:
+        positions (Sequence[FramePosition]): of the images.
+        longest (int): a clip of more frames is cut into as few pieces as that allows, whose lengths differ by one at most. They
+            are called ``<clip>[<first frame>-<last frame>]``.
+    """
     clips: dict[str, list[int]] = {}
     for index, position in enumerate(positions):
         clips.setdefault(position.clip, []).append(index)
-    return {clip: sorted(indices, key=lambda index: positions[index].frame) for clip, indices in clips.items()}
+    pieces: dict[str, list[int]] = {}
+    for clip, indices in clips.items():
+        ordered = sorted(indices, key=lambda index: positions[index].frame)
+        count = -(-len(ordered) // longest)
+        for piece in np.array_split(ordered, count):
+            first, last = positions[piece[0]].frame, positions[piece[-1]].frame
+            pieces[clip if count == 1 else f'{clip}[{first}-{last}]'] = piece.tolist()
+    return pieces

@@ -38,12 +38,13 @@ class PseudoLabelPolicy(ABC):
     predicting all images and labelling the first. Which pixels are counted (:meth:`statistics`) and which label a pixel
     gets (:meth:`label`) may differ too.
 
-    A streaming policy whose ``instance`` is ``'clip'`` takes one step a clip, with the histogram of all its frames. Their
-    probabilities are gone by then, so that it labels with the winners alone (:meth:`label_winner`).
+    A streaming policy whose ``instance`` is ``'clip'`` takes one step a clip of at most ``clip_length`` frames, with the
+    histogram of all of them. Their probabilities are gone by then, so that it labels with the winners alone (:meth:`label_winner`).
     """
 
     needs_whole_set: bool = False
     instance: str = 'image'
+    clip_length: int = 30
 
     @abstractmethod
     def initial_thresholds(self, num_classes: int) -> np.ndarray:

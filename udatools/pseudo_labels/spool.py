@@ -53,7 +53,8 @@ class Spool:
             self._file.flush()
         except OSError as error:
             raise OSError(error.errno, f'cannot keep the predictions of this round in {self.folder}: {error.strerror}; '
-                                       'make room there (about 0.6 MB an image of 1024x512, per view and model)') from error
+                                       'make room there (an image of 1024x512 takes about 0.6 MB per view and model, a '
+                                       'frame of a clip 1.6 MB while the clip is labelled)') from error
 
     def rewind(self) -> None:
         """Go back to the first item."""

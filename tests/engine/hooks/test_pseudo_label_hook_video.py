@@ -42,12 +42,28 @@ def test_labels_are_the_aggregated_predictions_under_the_thresholds_of_the_clip(
     assert other > 0 and thresholds['policy']['type'] == 'ClipAdaptivePolicy'
 
 
+def test_a_long_clip_is_labelled_in_pieces_whose_neighbours_lie_across_the_cuts(setup, video, tmp_path):
+    video['policy']['clip_length'] = 4
+    store = run(setup, video, tmp_path / 'out')
+    images = TargetImages(video['dataset'])
+    thresholds = json.loads((tmp_path / 'out' / 'thresholds.json').read_text())
+    first, second = thresholds['clips'].values()
+    assert first != second and all('[' in name for name in thresholds['clips'])
+    predictor = AggregatedPredictor(ImagePredictor([build_predictor(setup.model, setup.checkpoint)], images), images,
+                                    frame_positions(images.dataset, images.keys), **video['aggregation'])
+    for i, key in enumerate(images.keys):  # six frames: three and three
+        prob = predictor.expand(predictor.infer(i)).numpy()
+        label, theta = prob.argmax(0), np.array(first if i < 3 else second)
+        assert np.array_equal(store.read_label(key), np.where(prob.max(0).astype(np.float16) >= theta[label], label, 255))
+
+
 def test_what_the_labels_depend_on(setup, video, tmp_path, monkeypatch):
     run(setup, video, tmp_path / 'out')
     with monkeypatch.context() as patch:
         patch.setattr(ImagePredictor, 'infer', lambda *a: 1 / 0)
         run(setup, video, tmp_path / 'out')
         for changes in (dict(aggregation=None), dict(aggregation=dict(video['aggregation'], threshold=0.6)),
+                        dict(policy=dict(video['policy'], clip_length=2)),
                         dict(policy=dict(type='InstanceAdaptivePolicy', alpha=0.5))):
             with pytest.raises(ZeroDivisionError):
                 run(setup, video, tmp_path / 'out', **changes)

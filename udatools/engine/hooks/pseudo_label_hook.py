@@ -141,7 +141,7 @@ class PseudoLabelHook(Hook):
         clips = None
         if self.aggregation is not None or self.policy.instance == 'clip':
             positions = frame_positions(images.dataset, images.keys)
-            clips = group_clips(positions)
+            clips = group_clips(positions, self.policy.clip_length)
             inputs['clips'] = list(map(list, positions))
         if self.aggregation is not None:
             predictor = AggregatedPredictor(single, images, positions, **self.aggregation)
