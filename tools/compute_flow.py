@@ -81,9 +81,13 @@ def run(args: argparse.Namespace) -> int:
     say = print if is_main_process() else lambda *_: None
     settings = dict(type=args.estimator, **args.estimator_options)
     estimator = None if args.check else FLOW_ESTIMATORS.build(dict(settings))
+    named_there = args.data.endswith('.py') and args.out is None  # folder and suffix of the files are those of the config
     reports = {}
-    for out, _, keys, pairs in folders:
+    for out, suffix, keys, pairs in folders:
         if estimator is not None:
+            if named_there and suffix != '.png':
+                raise ValueError(f'{args.data} reads {suffix} files from {out}, but this tool writes KITTI PNGs; take the suffix '
+                                 'out of its flow, or put files of another tool there')
             with sole_writer(out, LEFTOVERS):
                 on_main(partial(claim_flow, out, dict(estimator=settings, precision=args.precision)))
                 done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)
@@ -92,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
             if alone := len(keys - {pair.key for pair in pairs}):
                 say(f'no flow starts from {alone} of {len(keys)} frames, which have no neighbour at these offsets')
         if args.check or args.reference:
-            report = reports[str(out)] = check_flow(pairs, out, reference=args.reference, sample=args.sample)
+            report = reports[str(out)] = check_flow(pairs, out, reference=args.reference, sample=args.sample,
+                                                      suffix=suffix if named_there else None)
             say(format_check(report))
             if problems := report['problems']:
                 say(f'{len(problems)} pairs without usable flow; the first {min(SHOWN, len(problems))}:')

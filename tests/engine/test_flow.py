@@ -77,6 +77,9 @@ def test_pairs_that_clips_fall_back_on_and_the_way_back(video):
     clamped = names(find_pairs(video, [-2], ends='clamp'))
     assert ('0001TP_000002', -1) in clamped and ('Seq05VD_000004', -1) in clamped and ('0001TP_000007', -2) in clamped
     assert not {'0001TP_000001', 'Seq05VD_000003'} & {key for key, _ in clamped}  # nothing before them
+    whole = names(find_pairs(video, [-1, 2], ends='drop'))  # key frames that have both
+    assert whole == [('0001TP_000002', -1), ('0001TP_000002', 2), ('0001TP_000003', -1), ('0001TP_000003', 2),
+                     ('0001TP_000005', -1), ('0001TP_000005', 2)]
     both = names(find_pairs(video, [-1], backward=True))
     assert both[:4] == [('0001TP_000002', -1), ('0001TP_000001', 1), ('0001TP_000003', -1), ('0001TP_000002', 1)]
     assert len(names(find_pairs(video, [-1, 1], backward=True))) == 2 * 5  # each once
@@ -185,8 +188,34 @@ def test_goes_on_where_it_was_stopped(video, tmp_path, tree, capsys):
     done = compute_flow(pairs, estimator, tmp_path / 'flow', batch_size=2)
     assert done[:2] == (10 - len(there), len(there)) and estimator.pairs == 10 - len(there)
     assert tree(tmp_path / 'flow') == tree(tmp_path / 'whole')
-    assert 'flow  10/10 pairs' in capsys.readouterr().err
+    assert f'flow  {done.computed}/{done.computed} pairs' in capsys.readouterr().err
     assert compute_flow(pairs, Counting(fail_at=0), tmp_path / 'flow') == (0, 10, 0)
+
+
+def test_what_an_uneven_interruption_left_is_shared_out_anew(video, tmp_path, tree, run_ranks, monkeypatch):
+    """One rank was done, the other had not begun: both get half of the rest."""
+    monkeypatch.setattr(resumable, 'BLOCK', 1)
+    pairs = find_pairs(video, [-1, 1])
+    compute_flow(pairs, Counting(), tmp_path / 'whole')
+    compute_flow(pairs[::2], Counting(), tmp_path / 'flow')
+
+    def work(rank):
+        estimator = Counting()
+        return estimator.batches, compute_flow(pairs, estimator, tmp_path / 'flow', batch_size=1)[:2]
+
+    (first, counts), (second, same) = (value for value, _ in run_ranks(work))
+    assert counts == same == (5, 5) and [len(first), len(second)] == [3, 2]
+    assert tree(tmp_path / 'flow') == tree(tmp_path / 'whole')
+
+
+def test_a_damaged_image_ends_all_ranks(video, tmp_path, run_ranks, monkeypatch):
+    monkeypatch.setattr(resumable, 'BLOCK', 2)
+    pairs = find_pairs(video, [-1])
+    with open(pairs[3].image, 'wb') as file:
+        file.write(b'no image')
+    errors = [error for _, error in run_ranks(lambda rank: compute_flow(pairs, Counting(), tmp_path / 'flow'))]
+    assert sum('000005.png is no readable image' in error for error in errors) == 1
+    assert sum('another rank ended before its share of the flow was done' in error for error in errors) == 1
 
 
 def test_files_that_are_not_whole_are_computed_again(video, tmp_path, tree):
@@ -311,6 +340,7 @@ def test_check_names_what_is_missing_or_damaged(stored):
     report = check_flow(pairs, root / 'off')
     assert sum(scores['pairs'] for scores in report['offsets'].values()) == len(pairs) - 3
     missing, broken, size = report['problems']
+    assert all('.npz does not exist' in problem for problem in check_flow(pairs, root / 'exact', suffix='.npz')['problems'])
     assert 'does not exist' in missing and str(damaged) in broken and 'is 6x5, but the frame 48x32' in size
     with pytest.raises(FileNotFoundError, match='flow of none of 9 pairs; expected files such as'):
         check_flow(pairs, root / 'exact', reference=root / 'nowhere')

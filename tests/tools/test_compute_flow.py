@@ -78,6 +78,20 @@ train_dataloader = dict(dataset=dict(type='UDADataset', target=target))
     assert 'no source domain' in capsys.readouterr().err
 
 
+def test_a_config_that_reads_files_of_another_tool(main, data, tmp_path, capsys):
+    config = tmp_path / 'video.py'
+    config.write_text(f"""
+target = dict(type='ClipDataset', dataset=dict(type='CamVidDomain', data_root={str(data)!r}, split='val', labelled=False),
+              frame_offsets=(0, -2), flow=dict(root={str(tmp_path / 'flow')!r}, suffix='.npz'))
+train_dataloader = dict(dataset=dict(type='UDADataset', target=target))
+""")
+    assert main([str(config)]) == 1
+    assert 'reads .npz files' in capsys.readouterr().err and not (tmp_path / 'flow').exists()
+    assert main([str(config), '--out', str(tmp_path / 'flow')]) == 0  # PNGs, where nothing reads them by this config
+    assert main([str(config), '--check']) == 1
+    assert '3 pairs without usable flow' in (out := capsys.readouterr().out) and '.npz does not exist' in out
+
+
 def test_a_config_whose_aggregation_reads_another_folder(main, data, tmp_path, capsys):
     config = tmp_path / 'video.py'
     config.write_text(f"""

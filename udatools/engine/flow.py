@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flow of a whole video data set, computed ahead into files.
 
-Every pair of frames is a file of its own, written atomically, and does not depend on the others: pairs are shared out over
-ranks in blocks (neighbours in time share images), nothing is exchanged until the end, and whatever is there and whole is
-left as it is, so that the same command goes on after any interruption.
+Every pair of frames is a file of its own, written atomically, and does not depend on the others. Whatever is there and whole is
+left as it is, so that the same command goes on after any interruption; the rest is shared out over ranks in blocks (neighbours in
+time share images), which exchange nothing until the end.
 """
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from udatools.datasets.flow_io import flow_path, write_flow
-from udatools.engine.resumable import claim_folder, share, sum_over_ranks
+from udatools.engine.resumable import claim_folder, share_rest, sum_over_ranks
 from udatools.engine.runner.flow_plan import FlowPair
 from udatools.models.flow import FlowEstimator
 from udatools.utils.png import image_shape, is_whole_png, read_image
@@ -69,24 +70,22 @@ def compute_flow(pairs: Sequence[FlowPair], estimator: FlowEstimator, out: str |
         raise ValueError(f'got precision={precision} and batch_size={batch_size}; expected one of '
                          f'{", ".join(map(str, PRECISIONS))}, and 1 or more')
     out = Path(out)
-    own = share(pairs)
+    own, reused = share_rest(pairs, _is_stored(out), content='flow')
     load = lru_cache(maxsize=16)(load_image)
-    reused = computed = stored = 0
+    computed = stored = 0
     pending: list[Future[int]] = []
     # Writers: a PNG takes as long as its flow.
     with Progress('flow', len(own), 'pairs') as progress, ThreadPoolExecutor(2) as writers:
-        for batch in _batches(own, out, batch_size):
-            reused += len(batch.reused)
-            if batch.pairs:
-                images, references = (torch.stack([load(path) for path in paths])
-                                      for paths in zip(*((pair.image, pair.reference) for pair in batch.pairs)))
-                flow, known = estimator.between(images, references, [pair[:2] for pair in batch.pairs])
-                rounded = ((flow.double() * precision).round() / precision).float().cpu().numpy()
-                stored += sum(future.result() for future in pending)
-                pending = [writers.submit(_write, flow_path(out, pair.key, pair.offset), *content)
-                           for pair, content in zip(batch.pairs, zip(rounded, known.cpu().numpy()))]
-                computed += len(batch.pairs)
-            progress.update(reused + computed)
+        for batch in _batches(own, batch_size):
+            images, references = (torch.stack([load(path) for path in paths])
+                                  for paths in zip(*((pair.image, pair.reference) for pair in batch)))
+            flow, known = estimator.between(images, references, [pair[:2] for pair in batch])
+            rounded = ((flow.double() * precision).round() / precision).float().cpu().numpy()
+            stored += sum(future.result() for future in pending)
+            pending = [writers.submit(_write, flow_path(out, pair.key, pair.offset), *content)
+                       for pair, content in zip(batch, zip(rounded, known.cpu().numpy()))]
+            computed += len(batch)
+            progress.update(computed)
         stored += sum(future.result() for future in pending)
     return ComputedFlow(*sum_over_ranks(computed, reused, stored, content='flow'))
 
@@ -101,27 +100,22 @@ def load_image(path: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(read_image(path)[:, :, ::-1].transpose(2, 0, 1)))
 
 
-class _Batch(NamedTuple):
-    """Pairs to compute, and those found finished on the way."""
-    pairs: list[FlowPair]
-    reused: list[FlowPair]
-
-
-def _batches(pairs: Sequence[FlowPair], out: Path, batch_size: int) -> Iterator[_Batch]:
-    """Groups of pairs of one size that lack a file."""
-    batch, batch_shape = _Batch([], []), (0, 0)
+def _is_stored(out: Path) -> Callable[[FlowPair], bool]:
+    """Whether the file of a pair is whole; ValueError for two frames of different sizes."""
     shape_of = lru_cache(maxsize=64)(image_shape)
-    for pair in pairs:
-        shape = shape_of(pair.image)
-        if shape != (other := shape_of(pair.reference)):
+
+    def is_stored(pair: FlowPair) -> bool:
+        shape, other = shape_of(pair.image), shape_of(pair.reference)
+        if shape != other:
             raise ValueError(f'{pair.image} is {shape[1]}x{shape[0]}, but {pair.reference} {other[1]}x{other[0]} (width x '
                              'height); bring the frames of a clip to one size, or give them different clips')
-        if is_whole_png(flow_path(out, pair.key, pair.offset), shape, depth=16):
-            batch.reused.append(pair)
-            continue
-        if batch.pairs and (shape != batch_shape or len(batch.pairs) == batch_size):
+        return is_whole_png(flow_path(out, pair.key, pair.offset), shape, depth=16)
+
+    return is_stored
+
+
+def _batches(pairs: Iterable[FlowPair], batch_size: int) -> Iterator[list[FlowPair]]:
+    """Groups of pairs of one size."""
+    for _, of_one_size in groupby(pairs, lambda pair: image_shape(pair.image)):
+        while batch := list(islice(of_one_size, batch_size)):
             yield batch
-            batch = _Batch([], [])
-        batch.pairs.append(pair)
-        batch_shape = shape
-    yield batch

@@ -18,7 +18,8 @@ from udatools.evaluation.flow import EndPointError, PhotometricError
 from udatools.ops.warp import warp
 from udatools.utils.progress import Progress
 
-from .flow import FlowPair, load_image, share
+from .flow import FlowPair, load_image
+from .resumable import share
 
 
 class _Scores:
@@ -59,15 +60,16 @@ class _Scores:
 
 
 def check_flow(pairs: Sequence[FlowPair], root: str | os.PathLike[str], *, reference: str | os.PathLike[str] | None = None,
-               sample: int | None = None) -> dict[str, Any]:
+               sample: int | None = None, suffix: str | None = None) -> dict[str, Any]:
     """Reads the files of the pairs and says how good the flow is; collective, writes nothing.
 
     Args:
         pairs (Sequence[FlowPair]): the same on every rank.
-        root (str | PathLike): folder of the flow, any suffix.
+        root (str | PathLike): folder of the flow.
         reference (str | PathLike, optional): folder of exact flow in the same layout; end-point errors are taken where both know
             the flow. Pairs without exact flow go without.
         sample (int, optional): this many pairs, evenly spread, in place of all.
+        suffix (str, optional): of the files in ``root``; by default each may have another one.
 
     Returns:
         dict: ``offsets``, a dict for each offset (``'-1'``) with ``pairs``, ``photometric``, ``end_point_error`` (with
@@ -88,7 +90,7 @@ def check_flow(pairs: Sequence[FlowPair], root: str | os.PathLike[str], *, refer
         for done, pair in enumerate(own, 1):
             try:
                 image, other = (load(path)[None].float() / 255 for path in (pair.image, pair.reference))
-                flow, known = _read(_find(root, pair), tuple(image.shape[2:]))
+                flow, known = _read(_find(root, pair, suffix), tuple(image.shape[2:]))
                 exact = None
                 if reference is not None and _find(reference, pair).exists():
                     exact, exact_pairs = _read(_find(reference, pair), tuple(image.shape[2:])), exact_pairs + 1
@@ -108,9 +110,9 @@ def check_flow(pairs: Sequence[FlowPair], root: str | os.PathLike[str], *, refer
                 problems=[problem for _, found, _ in gathered for problem in found])
 
 
-def _find(root: str | os.PathLike[str], pair: FlowPair) -> Path:
-    """The file of a pair, whatever its suffix; the PNG if there is none."""
-    candidates = [flow_path(root, pair.key, pair.offset, suffix) for suffix in SUFFIXES]
+def _find(root: str | os.PathLike[str], pair: FlowPair, suffix: str | None = None) -> Path:
+    """The file of a pair, whatever its suffix if none is given; then the PNG if there is none."""
+    candidates = [flow_path(root, pair.key, pair.offset, one) for one in ([suffix] if suffix else SUFFIXES)]
     return next((path for path in candidates if path.exists()), candidates[0])
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tools share that write many files, may be stopped, and go on: the claim of a folder, and work in shares of ranks."""
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,6 +87,29 @@ def share(items: Sequence[_Item]) -> list[_Item]:
     return [item for i, item in enumerate(items) if i // BLOCK % world == rank]
 
 
+def share_rest(items: Sequence[_Item], is_done: Callable[[_Item], bool], *, content: str) -> tuple[list[_Item], int]:
+    """The items of this rank among those that are left to do; collective.
+
+    Each rank looks at its share, and what they find undone is shared out anew: after an interruption that left one rank far
+    behind, none waits for another's rest.
+
+    Args:
+        items (Sequence): the same on every rank.
+        is_done (Callable): of one item.
+        content (str): as of :func:`sum_over_ranks`.
+
+    Returns:
+        tuple[list, int]: items of this rank to do, and how many of those that it looked at are done.
+
+    Raises:
+        RuntimeError: on the ranks that did not fail themselves.
+    """
+    looked_at = share(range(len(items)))
+    left = [index for index in looked_at if not is_done(items[index])]
+    of_all = sorted(chain.from_iterable(_gather(left, content)))
+    return [items[index] for index in share(of_all)], len(looked_at) - len(left)
+
+
 def sum_over_ranks(*counts: int, content: str) -> list[int]:
     """Sums over all ranks; a rank that failed does not keep the others waiting, its end is their error.
 
@@ -96,9 +120,12 @@ def sum_over_ranks(*counts: int, content: str) -> list[int]:
     Raises:
         RuntimeError: on the ranks that did not fail themselves.
     """
+    return np.sum(_gather(counts, content), axis=0).tolist()
+
+
+def _gather(value: Any, content: str) -> list[Any]:
     try:
-        gathered = all_gather_object(counts)
+        return all_gather_object(value)
     except RuntimeError as error:
         raise RuntimeError(f'another rank ended before its share of the {content} was done, and says why itself; that of this '
                            'rank is written, and the same command goes on') from error
-    return np.sum(gathered, axis=0).tolist()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from udatools.datasets.domain_dataset import IMAGE_SUFFIXES, DomainDataset
 from udatools.datasets.translated_images import as_folders, find_translations
-from udatools.engine.resumable import share, sum_over_ranks
+from udatools.engine.resumable import share_rest, sum_over_ranks
 from udatools.engine.runner.stages import resolve_references
 from udatools.models.domain_transforms import DomainTransform
 from udatools.ops.fourier import phase_consistency
@@ -99,24 +99,19 @@ def translate_source(plan: Sequence[SourceImage], transform: DomainTransform, ou
         OSError: when a file cannot be written.
         RuntimeError: on the ranks that did not fail themselves.
     """
-    own = share(plan)
-    translated = reused = 0
+    own, reused = share_rest(plan, lambda item: is_whole_png(out / f'{item.key}.png', image_shape(item.image), depth=8),
+                             content='translation')
     pending: list[Future[None]] = []
     with Progress('translate', len(own), 'images') as progress, ThreadPoolExecutor(2) as writers:  # a PNG takes as long
-        for item in own:
-            path = out / f'{item.key}.png'
-            if is_whole_png(path, image_shape(item.image), depth=8):
-                reused += 1
-            else:
-                pixels = _translate(item, transform, seed)
-                for future in pending:
-                    future.result()
-                pending = [writers.submit(write_png_atomic, path, pixels)]
-                translated += 1
-            progress.update(translated + reused)
+        for done, item in enumerate(own, 1):
+            pixels = _translate(item, transform, seed)
+            for future in pending:
+                future.result()
+            pending = [writers.submit(write_png_atomic, out / f'{item.key}.png', pixels)]
+            progress.update(done)
         for future in pending:
             future.result()
-    return TranslatedSource(*sum_over_ranks(translated, reused, content='translation'))
+    return TranslatedSource(*sum_over_ranks(len(own), reused, content='translation'))
 
 
 def _translate(item: SourceImage, transform: DomainTransform, seed: int) -> np.ndarray:

@@ -39,7 +39,8 @@ class PseudoLabelPolicy(ABC):
     gets (:meth:`label`) may differ too.
 
     A streaming policy whose ``instance`` is ``'clip'`` takes one step a clip of at most ``clip_length`` frames, with the
-    histogram of all of them. Their probabilities are gone by then, so that it labels with the winners alone (:meth:`label_winner`).
+    histogram of all of them. Their probabilities are gone by then, so that it labels with the winners alone
+    (:meth:`label_winner`).
     """
 
     needs_whole_set: bool = False
