@@ -2,10 +2,11 @@
 """Score video predictions of any tool by VPQ or VPQ^s: ``python tools/eval_vpq.py GT PRED``.
 
     python tools/eval_vpq.py data/cityscapes_vps/panoptic_gt_val_city_vps.json results/pred.json
-    python tools/eval_vpq.py data/cityscapes_vps/panoptic_gt_val_city_vps.json results/labels --semantic --protocol viper15
+    python tools/eval_vpq.py data/cityscapes_vps/panoptic_gt_val_city_vps.json results/labels --semantic \\
+        --pred-classes viper15 --protocol viper15
 
 The first scores panoptic predictions (JSON and PNGs as Cityscapes-VPS has them), the second semantic ones: a folder of PNGs
-that hold train ids of --classes, 255 = void, named by clip and frame. The ground truth of VPQ^s may be such a folder too.
+that hold train ids of --pred-classes, 255 = void, named by clip and frame. The ground truth of VPQ^s may be such a folder too.
 Frames that the ground truth does not label are not read. docs/video.md says what is counted.
 """
 import argparse
@@ -26,6 +27,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--semantic', action='store_true', help='VPQ^s: every class is one segment')
     parser.add_argument('--protocol', help='reported classes, such as viper15 (default: all categories, or --classes)')
     parser.add_argument('--classes', default='cityscapes19', help='class set of semantic PNGs (default: %(default)s)')
+    parser.add_argument('--pred-classes', metavar='CLASSES', help='that of the predictions (default: what the '
+                        'predictions.json of tools/infer.py says, else --classes)')
     parser.add_argument('--gt-png', type=Path, metavar='DIR', help='PNGs of the ground truth, where they are not found')
     parser.add_argument('--pred-png', type=Path, metavar='DIR', help='PNGs of the predictions, where they are not found')
     parser.add_argument('--clip-pattern', metavar='REGEX',
@@ -47,8 +50,8 @@ def run(args: argparse.Namespace) -> None:
     from udatools.evaluation.vpq_files import report, score_files
     from udatools.utils.atomic import write_json_atomic
     result = score_files(args.gt, args.pred, protocol=args.protocol, semantic=args.semantic, classes=args.classes,
-                         gt_png=args.gt_png, pred_png=args.pred_png, clip_pattern=args.clip_pattern,
-                         windows=args.windows, nproc=args.nproc)
+                         pred_classes=args.pred_classes, gt_png=args.gt_png, pred_png=args.pred_png,
+                         clip_pattern=args.clip_pattern, windows=args.windows, nproc=args.nproc)
     content = report(result)
     if args.json:
         write_json_atomic(args.json, content)

@@ -171,6 +171,23 @@ def test_semantic_pngs_score_what_panoptic_ones_do(release, tmp_path, suffix):
     assert same.stats.pq()[:, 13].tolist() == [1.0] * 4 and same.protocol.name == 'cityscapes19' and same.things is None
 
 
+def test_predictions_may_have_other_train_ids(release, tool, tmp_path, capsys):
+    protocol = dict(name='own', classes=['road', 'vegetation', 'person', 'car'])
+    classes = get_protocol('cityscapes19').classes
+    other = dict(name='reversed', classes=list(reversed(classes)))
+    semantic(tmp_path / 'truth', classes, truth=True)
+    semantic(tmp_path / 'labels', classes)
+    semantic(tmp_path / 'out' / 'ids', other['classes'])
+    expected = score_files(tmp_path / 'truth', tmp_path / 'labels', semantic=True, protocol=protocol).stats
+    (tmp_path / 'out' / 'predictions.json').write_text('{"input": "no classes"}')
+    for options in (dict(pred_classes=other), {}):
+        found = score_files(tmp_path / 'truth', tmp_path / 'out' / 'ids', semantic=True, protocol=protocol, **options).stats
+        assert np.array_equal(found.tp, expected.tp) and np.array_equal(found.iou, expected.iou) and found.tp.sum() > 0
+        (tmp_path / 'out' / 'predictions.json').write_text(json.dumps(dict(classes=other['classes'])))
+    check(tool, capsys, 'leave --pred-classes out', tmp_path / 'truth', tmp_path / 'out' / 'ids', '--semantic', '--pred-classes',
+          'camvid11')
+
+
 def test_a_protocol_merges_stuff_but_not_things(release, monkeypatch):
     """Under one class, two stuff segments of a frame are one tube; persons and cars keep their ids."""
     crowd = {59}

@@ -10,6 +10,7 @@ Under a protocol the stuff segments of a frame that it merges into one class bec
 """
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -139,6 +140,20 @@ def _semantic_side(folder: Path, protocol: Protocol, classes: Sequence[str], pat
     return _Side(files, {})
 
 
+def _classes_of_predictions(folder: Path, default: Sequence[str], given: Sequence[str] | None) -> Sequence[str]:
+    """What the train ids of predictions mean: as given, or as the claim of the tool that wrote them says."""
+    for claim in (folder / 'predictions.json', folder.parent / 'predictions.json'):
+        try:
+            written = json.loads(claim.read_text(encoding='utf-8'))['classes']
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        if given is not None and list(given) != list(written):
+            raise ValueError(f'{claim} says that the train ids of {folder} are {", ".join(written)}, but --pred-classes '
+                             f'{", ".join(given)}; leave --pred-classes out')
+        return written
+    return default if given is None else given
+
+
 def _find_json(path: Path) -> Path | None:
     """The panoptic JSON that a path means, None for a folder without one."""
     if path.suffix == '.json':
@@ -197,8 +212,9 @@ def score_clip(pairs: Sequence[FramePair], num_classes: int, windows: Sequence[i
 
 
 def score_files(gt: str | Path, pred: str | Path, *, protocol: ClassSpec | None = None, semantic: bool = False,
-                classes: ClassSpec = 'cityscapes19', gt_png: str | Path | None = None, pred_png: str | Path | None = None,
-                clip_pattern: str | None = None, windows: Sequence[int] = WINDOWS, nproc: int = 1) -> VPQResult:
+                classes: ClassSpec = 'cityscapes19', pred_classes: ClassSpec | None = None, gt_png: str | Path | None = None,
+                pred_png: str | Path | None = None, clip_pattern: str | None = None, windows: Sequence[int] = WINDOWS,
+                nproc: int = 1) -> VPQResult:
     """Scores a predicted video set against ground truth.
 
     Args:
@@ -208,6 +224,8 @@ def score_files(gt: str | Path, pred: str | Path, *, protocol: ClassSpec | None 
             truth; with ``semantic`` those of ``classes``.
         semantic (bool): Score VPQ^s: every class is one segment. Default: False, VPQ.
         classes (str | Mapping): Class set of semantic PNGs: what train ids mean. Default: ``cityscapes19``.
+        pred_classes (str | Mapping, optional): That of the predictions, where it is another one. By default what the
+            ``predictions.json`` of tools/infer.py beside or one above the folder says, else ``classes``.
         gt_png, pred_png (str | Path, optional): Folders of the panoptic PNGs, as :func:`read_panoptic_set`.
         clip_pattern (str, optional): Regular expression, as :func:`clip_of_name`.
         windows (Sequence[int]): Lengths in labelled frames. Default: 1, 2, 3, 4.
@@ -239,12 +257,13 @@ def score_files(gt: str | Path, pred: str | Path, *, protocol: ClassSpec | None 
     else:
         used = Protocol('categories', f'The categories of {gt}.', {one.name: (one.name, ) for one in categories})
 
-    def side(content: PanopticSet | None, folder: str | Path) -> _Side:
+    def side(content: PanopticSet | None, folder: str | Path, names: Sequence[str]) -> _Side:
         if content is None:
-            return _semantic_side(Path(folder), used, class_set.classes, pattern)
+            return _semantic_side(Path(folder), used, names, pattern)
         return _panoptic_side(content, used, categories, protocol is not None, semantic)
 
-    clips, extra = _join(side(truth, gt), side(predicted, pred))
+    clips, extra = _join(side(truth, gt, class_set.classes), side(predicted, pred, _classes_of_predictions(
+        Path(pred), class_set.classes, None if pred_classes is None else get_class_set(pred_classes).classes)))
     num_classes = len(used.classes)
     total = VPQStats.empty(num_classes, windows)
     work = partial(score_clip, num_classes=num_classes, windows=tuple(windows))
