@@ -204,6 +204,19 @@ def test_networks_of_other_classes_are_refused(networks, clip, tmp_path):
         ClipComparison(networks[0], other, clip, flow=DIS)
 
 
+@pytest.mark.parametrize(('names', 'said'), [
+    (['a/1.png', 'b/2.png'], r'frames of 2 clips \(a, b\)'),
+    ([f'000{clip}_0001_city_000000_00000{frame}_newImg8bit.png' for clip in range(4) for frame in (1, 2)],
+     r'frames of 4 clips \(0000, 0001, 0002, ...\)'),
+])
+def test_a_set_of_clips_is_no_clip(networks, tmp_path, names, said):
+    for name, image in zip(names, drive(len(names))):
+        (tmp_path / 'in' / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'in' / name), image)
+    with pytest.raises(ValueError, match=said):
+        ClipComparison(*networks, open_input([tmp_path / 'in']), flow=DIS)
+
+
 def test_video_and_stills(networks, compared, tmp_path):
     video = write_video(tmp_path / 'drive.avi', drive(5))
     comparison = ClipComparison(*networks, open_input([video]), flow=DIS)

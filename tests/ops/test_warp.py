@@ -43,12 +43,13 @@ def random_case(seed, size=(5, 7), channels=3, reach=3.0, steps=64):
     return values, flow
 
 
+@pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('mode', ['bilinear', 'nearest'])
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), height=st.integers(1, 6), width=st.integers(1, 6), steps=st.sampled_from([1, 2, 64]))
-def test_warp_equals_a_loop_over_pixels(mode, seed, height, width, steps):
+def test_warp_equals_a_loop_over_pixels(mode, device, seed, height, width, steps):
     values, flow = random_case(seed, (height, width), steps=steps)
-    ours, inside = warp(values, flow, mode)
+    ours, inside = (part.cpu() for part in warp(values.to(device), flow.to(device), mode))
     expected, expected_inside = literal_warp(values, flow, mode)
     assert ours.dtype == torch.float32 and torch.equal(inside, expected_inside)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5 if mode == 'bilinear' else 0)
@@ -132,25 +133,27 @@ def test_positions_keep_their_precision_in_half_types_and_under_autocast(dtype):
     torch.testing.assert_close(warped.float(), exact[0], rtol=0, atol=2**-7)
 
 
-def test_labels_are_copied_never_mixed():
-    label = torch.tensor([[[0, 18, 255, 7]]])
-    flow = torch.zeros(1, 2, 1, 4)
+@pytest.mark.parametrize('device', DEVICES)
+def test_labels_are_copied_never_mixed(device):
+    label = torch.tensor([[[0, 18, 255, 7]]], device=device)
+    flow = torch.zeros(1, 2, 1, 4, device=device)
     flow[0, 0, 0] = torch.tensor([0.6, -1.0, 0.4, 0.1])
     assert warp_labels(label, flow).tolist() == [[[18, 0, 255, 255]]]
     assert warp_labels(label, flow, fill=254).tolist() == [[[18, 0, 255, 254]]]
-    large = torch.full((1, 2, 2), 2**40 + 1)  # no float32 holds it
-    assert torch.equal(warp_labels(large, torch.zeros(1, 2, 2, 2)), large)
+    large = torch.full((1, 2, 2), 2**40 + 1, device=device)  # no float32 holds it
+    assert torch.equal(warp_labels(large, torch.zeros(1, 2, 2, 2, device=device)), large)
     assert warp_labels(label.to(torch.uint8), flow).dtype == torch.uint8
 
 
+@pytest.mark.parametrize('device', DEVICES)
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), alpha=st.sampled_from([0.5, 4.2, 20.0]), threshold=st.sampled_from([0.3, 0.7, 0.95]))
-def test_photometric_visibility_is_the_formula_of_the_paper(seed, alpha, threshold):
+def test_photometric_visibility_is_the_formula_of_the_paper(device, seed, alpha, threshold):
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(1, 3, 3, 4, generator=generator)
     noise = torch.randn(1, 3, 3, 4, generator=generator) * torch.rand(1, 1, 3, 4, generator=generator)
     warped = (image + 0.3 * noise).clamp(0, 1)
-    ours = photometric_visibility(image, warped, alpha, threshold)
+    ours = photometric_visibility(image.to(device), warped.to(device), alpha, threshold).cpu()
     for y in range(3):
         for x in range(4):
             distance = math.sqrt(sum((float(image[0, c, y, x]) - float(warped[0, c, y, x]))**2 for c in range(3)))
@@ -166,11 +169,12 @@ def test_the_default_line_is_at_twelve_grey_levels():
     assert photometric_visibility(image, image, alpha=1e6).all()
 
 
-def test_forward_backward_visibility_against_a_loop_and_an_occlusion():
+@pytest.mark.parametrize('device', DEVICES)
+def test_forward_backward_visibility_against_a_loop_and_an_occlusion(device):
     _, flow = random_case(3, (4, 6), reach=0.7)
     _, back = random_case(4, (4, 6), reach=0.7)
     back = torch.where(torch.rand(2, 1, 4, 6, generator=torch.Generator().manual_seed(5)) < 0.5, -flow, back)
-    ours = forward_backward_visibility(flow, back)
+    ours = forward_backward_visibility(flow.to(device), back.to(device)).cpu()
     returned, inside = literal_warp(back, flow, 'bilinear')
     for n in range(2):
         for y in range(4):

@@ -10,8 +10,9 @@ def benchmark(load_tool):
     return load_tool('benchmark/vpq.py')
 
 
-def test_both_sides_find_the_same(benchmark, tmp_path, monkeypatch):
-    benchmark.write_set(tmp_path, 2, 5, 48, 32)
+@pytest.mark.parametrize('noise', [0.0, 0.1])
+def test_both_sides_find_the_same(benchmark, tmp_path, monkeypatch, noise):
+    benchmark.write_set(tmp_path, 2, 5, 48, 32, noise)
     seconds = benchmark.measure(tmp_path, repeats=1)
     assert set(seconds) == {'read', 'udatools', 'usual'}
     assert all(len(values) == 1 and values[0] > 0 for values in seconds.values())

@@ -5,8 +5,8 @@
 
 The usual evaluation goes window by window: it stacks the frames of each window and sorts all of its pixels by (ground truth id,
 predicted id), so every frame is sorted ten times over the four lengths. It reads each file once, as udatools does; only
-reading is the floor for both. Clips are random and smooth, with the ids of moving objects; the numbers of both sides are
-compared in every turn.
+reading is the floor for both. Clips are random and smooth, with the ids of moving objects; --noise scatters ids over the
+predictions, which udatools, counting runs of pixels, likes less. The numbers of both sides are compared in every turn.
 
 Time is that of the processor: all live in one process and take turns; ratios of medians, in brackets quartiles of the ratios
 turn by turn. Memory: each side alone in a fresh process, peak resident size above its size just before the first file.
@@ -49,8 +49,11 @@ def smooth_ids(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     return ids
 
 
-def write_set(folder: Path, clips: int, frames: int, width: int, height: int) -> None:
-    """Ground truth ``gt.json`` and predictions ``pred.json`` with their PNGs; one in twenty segments is void."""
+def write_set(folder: Path, clips: int, frames: int, width: int, height: int, noise: float = 0.0) -> None:
+    """Ground truth ``gt.json`` and predictions ``pred.json`` with their PNGs; one in twenty segments is void.
+
+    A share of ``noise`` of the predicted pixels has any id.
+    """
     categories = [Category(number, f'class {number}', number >= CLASSES // 2) for number in range(CLASSES)]
     sides = [PanopticWriter(folder / f'{name}.json', categories) for name in ('gt', 'pred')]
     category_of = {1000 * number: number % CLASSES for number in range(1, SEGMENTS + 1)}
@@ -61,6 +64,8 @@ def write_set(folder: Path, clips: int, frames: int, width: int, height: int) ->
         for frame in range(frames):
             moved = np.roll(truth, 4 * frame, axis=1)
             gt, pred = np.where(moved % 20 == 0, 0, moved), np.where(wrong, other, moved)
+            if noise:
+                pred = np.where(rng.random(pred.shape) < noise, rng.integers(1, SEGMENTS + 1, pred.shape, np.int32), pred)
             for side, ids in zip(sides, (gt, pred)):
                 side.add(f'{clip:04d}_{frame:04d}', 1000 * ids, category_of)
     for side in sides:
@@ -171,6 +176,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--sizes', type=parse_size, nargs='+', default=[(2, 6, 1024, 512), (2, 6, 2048, 1024)],
                         metavar='CLIPSxFRAMESxWIDTHxHEIGHT')
+    parser.add_argument('--noise', type=float, default=0.0, help='share of scattered pixels in the predictions (default: 0)')
     parser.add_argument('--repeats', type=int, default=3, help='turns of each side')
     parser.add_argument('--no-memory', action='store_true', help='skip the memory processes')
     parser.add_argument('--json', type=Path, help='also write the numbers to this file')
@@ -190,8 +196,8 @@ def main(argv: list[str] | None = None) -> int:
     for clips, frames, width, height in args.sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_set(folder, clips, frames, width, height)
-            result: dict[str, Any] = dict(clips=clips, frames=frames, width=width, height=height)
+            write_set(folder, clips, frames, width, height, args.noise)
+            result: dict[str, Any] = dict(clips=clips, frames=frames, width=width, height=height, noise=args.noise)
             result['seconds'] = measure(folder, args.repeats)
             if not args.no_memory:
                 result['memory'] = {

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from udatools.engine.frame_predictor import FramePredictor, train_ids
 from udatools.engine.frames import Frame, FrameInput
+from udatools.evaluation.panoptic_io import clips_of_names
 from udatools.models.flow import FlowEstimator
 from udatools.models.label_refinement import TemporalConsensus
 from udatools.models.segmentors import DomainBatch, UDABatch, UDADataPreprocessor
@@ -146,7 +147,7 @@ class ClipComparison:
         flow (Mapping): config of ``FLOW_ESTIMATORS``. Precomputed flow is looked up by the names of the frames, one apart.
 
     Raises:
-        ValueError: if the two networks have different classes.
+        ValueError: if the two networks have different classes, or the frames are of several clips.
     """
 
     def __init__(self, adapted: FramePredictor, source_only: FramePredictor, frames: FrameInput, *,
@@ -154,6 +155,10 @@ class ClipComparison:
         if adapted.classes != source_only.classes:
             raise ValueError(f'the adapted network knows {", ".join(adapted.classes)}, the other one '
                              f'{", ".join(source_only.classes)}; compare networks of the same classes')
+        if len(clips := clips_of_names(frames.names)) > 1:
+            raise ValueError(f'{frames.path} holds frames of {len(clips)} clips ({", ".join(clips[:3])}'
+                             f'{", ..." if len(clips) > 3 else ""}); flow and labels over time are those of one: give its '
+                             'folder, or a pattern of its files')
         self.adapted, self.source_only, self.frames = adapted, source_only, frames
         self.window = FrameWindow(frames)
         self.policy, self.refinement = ClipAdaptivePolicy(), TemporalConsensus()

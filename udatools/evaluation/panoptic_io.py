@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from udatools.utils.atomic import write_json_atomic, write_png_atomic
 from udatools.utils.png import read_png
 
 MAX_ID = 256**3 - 1
-_NAMES = (
+_RELEASE_NAMES = (
     # Cityscapes-VPS: 0005_0025_frankfurt_000000_001736_newImg8bit; the number in second place differs between folders.
     re.compile(r'(?P<clip>\d+)_\d+_[^_]+_\d{6}_(?P<frame>\d{6})(_[A-Za-z]\w*)?'),
     re.compile(r'(?P<clip>[^_]+_\d{6})_(?P<frame>\d{6})(_[A-Za-z]\w*)?'),  # Cityscapes: city_000000_000019_leftImg8bit
-    re.compile(r'(?P<clip>.*?)[_-]?(?P<frame>\d+)'),  # CamVid, VIPER and most folders: clip_00012, clip/00012
 )
+_ANY_NAME = re.compile(r'(?P<clip>.*?)[_-]?(?P<frame>\d+)')  # CamVid, VIPER and most folders: clip_00012, clip/00012
 
 
 def clip_of_name(name: str, pattern: re.Pattern[str] | None = None) -> tuple[str, int]:
@@ -50,13 +50,28 @@ def clip_of_name(name: str, pattern: re.Pattern[str] | None = None) -> tuple[str
     """
     stem = re.sub(r'\.(png|jpe?g)$', '', name, flags=re.IGNORECASE)
     folder, _, last = stem.rpartition('/')
-    for one in (pattern, ) if pattern else _NAMES:
+    for one in (pattern, ) if pattern else (*_RELEASE_NAMES, _ANY_NAME):
         match = one.fullmatch(stem if pattern else last)
         if match is not None and match['frame'].isdigit():
             clip = match['clip'] or ''
             return clip if pattern else '/'.join(part for part in (folder, clip) if part), int(match['frame'])
     raise ValueError(f'the name {name!r} does not tell clip and frame; expected names such as clip/00012.png, clip_00012.png or '
                      'those of Cityscapes-VPS, or say how with --clip-pattern "(?P<clip>...)_(?P<frame>[0-9]+)"')
+
+
+def clips_of_names(names: Iterable[str]) -> list[str]:
+    """The clips that names of files speak of without a doubt: their folders, and clips in the names of Cityscapes(-VPS).
+
+    Example:
+        >>> clips_of_names(['a/1.png', 'a/2.png', 'b/0005_0025_frankfurt_000000_001736_newImg8bit.png'])
+        ['a', 'b/0005']
+    """
+    clips: dict[str, None] = {}
+    for name in names:
+        folder, _, last = re.sub(r'\.(png|jpe?g)$', '', name, flags=re.IGNORECASE).rpartition('/')
+        match = next(filter(None, (one.fullmatch(last) for one in _RELEASE_NAMES)), None)
+        clips['/'.join(part for part in (folder, match and match['clip']) if part)] = None
+    return list(clips)
 
 
 def read_panoptic_png(path: str | os.PathLike[str]) -> np.ndarray:
