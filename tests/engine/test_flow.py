@@ -132,6 +132,17 @@ def test_what_a_config_says(tmp_path):
         task_of_class('CamVidDomain', None, 'train')
 
 
+def test_offsets_that_are_asked_for_stand_on_their_own(video, tmp_path):
+    """Clips of a frame and the one before it; the flow to both neighbours is wanted, at the ends of a clip to one of them."""
+    settings = dict(type='CamVidDomain', data_root=str(tmp_path / 'data'), split='train', labelled=False)
+    dataset = dict(type='ClipDataset', dataset=settings, flow=dict(root=str(tmp_path / 'flow')))
+    tasks = tasks_of_config(Config(dict(train_dataloader=dict(dataset=dict(type='UDADataset', target=dataset)))), 'target')
+    folder, = collect_pairs(tasks)
+    assert names(folder.pairs) == names(find_pairs(video, [-1], ends='drop')) == names(find_pairs(video, [-1]))
+    folder, = collect_pairs(tasks, offsets=[-1, 1])
+    assert names(folder.pairs) == names(find_pairs(video, [-1, 1])) and len(folder.pairs) == 10
+
+
 @pytest.mark.parametrize('offsets', [[], [0, 1], [1, 1]])
 def test_offsets_that_mean_nothing_are_refused(video, offsets):
     with pytest.raises(ValueError, match='expected one or more frame numbers'):

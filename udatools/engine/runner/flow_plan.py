@@ -208,7 +208,7 @@ def collect_pairs(tasks: Sequence[FlowTask], *, offsets: Sequence[int] = (), out
 
     Args:
         tasks (Sequence[FlowTask]): what is read.
-        offsets (Sequence[int]): in place of those of the tasks.
+        offsets (Sequence[int]): in place of those of the tasks: every pair that there is.
         out (str | PathLike, optional): one folder in place of those of the tasks.
         build (Callable): makes a data set of its config.
 
@@ -222,7 +222,8 @@ def collect_pairs(tasks: Sequence[FlowTask], *, offsets: Sequence[int] = (), out
                              'stored flow; give --out')
         at = Path(root), task.suffix
         dataset, frames = build(task.dataset), None if task.frames is None else build(task.frames)
-        found = find_pairs(dataset, offsets or task.offsets, frames=frames, ends=task.ends, backward=task.backward)
+        found = find_pairs(dataset, offsets or task.offsets, frames=frames, ends='invalid' if offsets else task.ends,
+                           backward=task.backward)
         known = folders.get(at, FlowFolder(*at, set(), []))
         pairs = {pair[:2]: pair for pair in (*known.pairs, *found)}
         folders[at] = FlowFolder(*at, known.keys | set(dataset.keys), list(pairs.values()))
