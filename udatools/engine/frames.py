@@ -14,7 +14,7 @@ from udatools.datasets.domain_dataset import IMAGE_SUFFIXES
 from udatools.datasets.image_folder import ImageFolderDomain
 from udatools.datasets.preparation.video import VideoSettings, iterate_video, read_video
 from udatools.datasets.video_frames import VIDEO_SUFFIXES
-from udatools.utils.png import read_image
+from udatools.utils.png import read_photo
 
 UNKNOWN_FPS = 25.0  # of a video whose container does not say it
 
@@ -61,7 +61,7 @@ class FrameInput(ABC):
 
 
 class ImageInput(FrameInput):
-    """Image files, in the order of the numbers in their names: ``2`` before ``10``.
+    """Image files, turned upright by their EXIF orientation, in the order of the numbers in their names: ``2`` before ``10``.
 
     Args:
         path (Path): folder that names are relative to.
@@ -77,7 +77,7 @@ class ImageInput(FrameInput):
         """See the base class."""
         for name in self.names:
             if wanted(name):
-                yield Frame(name, read_image(self._files[name]))
+                yield Frame(name, read_photo(self._files[name]))
 
     def modified(self, name: str) -> int:
         """See the base class."""
