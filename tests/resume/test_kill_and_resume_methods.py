@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stages that are killed half-way and resumed, of methods that carry more than weights from one iteration to the next.
 
-A memory of regions (SIM), a network that an earlier stage fitted (PCEDA), labels and thresholds of a round (LSE, TPLD), answers (WDA):
-what is not in the checkpoint or a file would be gone, and the run would end otherwise than an uninterrupted one. The kill is an
-error in an iteration, before its checkpoint is written; ``test_kill_and_resume.py`` kills processes.
+A memory of regions (SIM), a network that an earlier stage fitted (PCEDA), labels and thresholds of a round (LSE, TPLD), answers
+(WDA): what is in no checkpoint and no file would be gone, and the run would end otherwise than an uninterrupted one. The kill is
+an error in an iteration, before its checkpoint is written; ``test_kill_and_resume.py`` kills processes.
 """
 import json
 from pathlib import Path
 
 import pytest
-import torch
 from run_contents import differences, run_contents
 from shrink import REPO, shrink
 
