@@ -15,6 +15,7 @@ from udatools.datasets.image_folder import ImageFolderDomain
 from udatools.datasets.preparation.video import VideoSettings, iterate_video, read_video
 from udatools.datasets.video_frames import VIDEO_SUFFIXES
 from udatools.utils.png import read_photo
+from udatools.utils.progress import Progress
 
 UNKNOWN_FPS = 25.0  # of a video whose container does not say it
 
@@ -98,7 +99,8 @@ class VideoInput(FrameInput):
     """
 
     def __init__(self, path: Path) -> None:
-        record = read_video(path, VideoSettings(), lambda number: False, lambda number, frame: None)
+        with Progress('count', None, 'frames') as progress:
+            record = read_video(path, VideoSettings(), lambda number: False, lambda number, frame: None, progress.update)
         if not record.decoded:
             raise ValueError(f'{path} is a video without a frame that can be decoded; convert it, or download it again')
         self.path = path.resolve()
