@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
                           raw=not args.normalised, outputs=args.outputs, images=images, tolerance=args.tolerance,
                           overwrite=args.overwrite)
     height, width = written.size
-    print(f'{written.path}: {"pictures of any size" if args.dynamic else f"pictures of {height}x{width}"}, '
-          f'{written.path.stat().st_size / 2**20:.1f} MiB')
+    sizes = f'{height}x{width}' if written.smallest is None else f'any size from {written.smallest} pixels on'
+    print(f'{written.path}: pictures of {sizes}, {written.path.stat().st_size / 2**20:.1f} MiB')
     print(f'onnxruntime and PyTorch: {describe(written.agreement)}')
 
 

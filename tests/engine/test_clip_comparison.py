@@ -24,6 +24,7 @@ from udatools.pseudo_labels import (
     group_clips,
 )
 from udatools.registry import FLOW_ESTIMATORS
+from udatools.visualization import video_writer
 from udatools.visualization.video_panels import ComparisonPicture
 
 DIS = dict(type='DISFlow', preset='fast')
@@ -258,6 +259,15 @@ def test_stills_that_do_not_exist(networks, clip, tmp_path, number):
     with pytest.raises(ValueError, match='expected numbers from 0 to 4'):
         write_comparison(ClipComparison(*networks, clip, flow=DIS), tmp_path / 'out', stills=[0, number])
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_codec_that_is_missing_is_found_out_before_the_first_pass(networks, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(video_writer, '_FOURCC', 0x21212121)
+    comparison = ClipComparison(*networks, clip, flow=DIS)
+    monkeypatch.setattr(comparison, 'measure', lambda: pytest.fail('the clip was gone through'))
+    with pytest.raises(ValueError, match='this OpenCV .* cannot write .*compare.mp4'):
+        write_comparison(comparison, tmp_path / 'out')
+    assert list((tmp_path / 'out').iterdir()) == []
 
 
 def test_a_failure_leaves_no_video(networks, clip, tmp_path, monkeypatch):

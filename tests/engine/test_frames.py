@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_network import drive, write_images, write_video
 
+from udatools.engine import frames as frames_module
 from udatools.engine.frames import ImageInput, VideoInput, open_input
 
 
@@ -73,6 +74,13 @@ def test_frames_of_a_video(tmp_path):
     some = list(frames.read(lambda name: name in ('000003', '000007')))
     assert [frame.name for frame in some] == ['000003', '000007']
     assert np.abs(some[1].image.astype(int) - images[7]).mean() < 12 < np.abs(some[1].image.astype(int) - images[2]).mean()
+
+
+def test_counting_the_frames_of_a_video_is_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(frames_module.Progress, 'update', lambda self, done: said.append((self.title, self.total, done)))
+    open_input([write_video(tmp_path / 'drive.avi', drive(4))])
+    assert said == [('count', None, done) for done in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize('kind', ['images', 'video'])

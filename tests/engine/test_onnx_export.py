@@ -30,16 +30,18 @@ MIT = dict(type='UDAMixVisionTransformer', weights='scratch', embed_dims=4, num_
 DAFORMER = dict(type='DAFormerHead', in_channels=(4, 4, 8, 8), embed_dims=4, channels=4, dilations=(1, 2), num_classes=4)
 VGG = dict(type='DilatedVGG16', weights='scratch', base_channels=4)
 BOTTLENECK = dict(type='UDAResNet', depth=50, base_channels=4, stem_channels=4, weights='scratch', caffe_pooling=True)
+FCN8S = dict(seed=6, backbone=dict(type='FCNVGG16', weights='scratch', base_channels=4),
+             decode_head=dict(type='FCN8sHead', in_channels=(16, 32, 256), num_classes=4, align_corners=False))
 HEAD = dict(type='DeepLabV2Head', in_index=1, num_classes=4, dilations=(2, 4), align_corners=True)
 
 
-def predictor(pipeline=(LOAD, PACK), *, preprocessor=(), test_cfg=None, **parts):
+def predictor(pipeline=(LOAD, PACK), *, preprocessor=(), test_cfg=None, seed=1, **parts):
     """A network with random weights, different means of the channels, and logits of a usual size."""
     init_default_scope('mmseg')
     prep = dict(type='SegDataPreProcessor', bgr_to_rgb=True, mean=MEAN, std=STD) | dict(preprocessor)
     test_cfg = ConfigDict(test_cfg or dict(mode='whole'))
     model = MODELS.build(segmentor(4) | parts | dict(data_preprocessor=prep, test_cfg=test_cfg))
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             spread = (2.0 / parameter[0].numel())**0.5 if parameter.dim() > 1 else 0.1
@@ -84,7 +86,8 @@ def test_the_file_answers_as_tools_infer_does_and_says_what_it_is(tmp_path):
     dict(backbone=BOTTLENECK, decode_head=dict(HEAD, type='DualDeepLabV2Head', in_channels=128, in_index=3)),
     dict(backbone=MIT, decode_head=DAFORMER),
     dict(decode_head=ASPP),
-], ids=['vgg16', 'bottlenecks, caffe pooling, two classifiers', 'mit, daformer', 'exported deeplabv2'])
+    FCN8S,
+], ids=['vgg16', 'bottlenecks, caffe pooling, two classifiers', 'mit, daformer', 'exported deeplabv2', 'vgg16, fcn-8s'])
 def test_every_kind_of_network(parts, tmp_path):
     network = predictor(**parts)
     written = export_onnx(network, tmp_path / 'model.onnx', size=SIZE, outputs=['logits', 'confidence', 'ids'])
@@ -101,7 +104,7 @@ def test_every_kind_of_network(parts, tmp_path):
 def test_pictures_of_any_size_in_batches(tmp_path):
     network = predictor(decode_head=ASPP)
     written = export_onnx(network, tmp_path / 'model.onnx', size=SIZE, dynamic=True, outputs=['logits'])
-    assert written.agreement.pictures == 3  # two of SIZE in a batch, one of another size
+    assert written.agreement.pictures == 3 and written.smallest == 32  # two of SIZE in a batch, one of another size
     file = session(tmp_path / 'model.onnx')
     assert file.get_inputs()[0].shape == ['batch', 'height', 'width', 3]
     images = np.stack(noise_images((33, 71), count=3, seed=7))
@@ -109,6 +112,22 @@ def test_pictures_of_any_size_in_batches(tmp_path):
     for number, image in enumerate(images):
         expected = network.logits([np.ascontiguousarray(image[..., ::-1])])[0].numpy()
         assert np.abs(logits[number] - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+def test_a_network_that_needs_larger_pictures_says_from_which_size_on(tmp_path):
+    network = predictor(**FCN8S)
+    with pytest.raises(ValueError, match='any size from 32 pixels a side on .*; leave --dynamic out, or give a larger --size'):
+        export_onnx(network, tmp_path / 'model.onnx', size=SIZE, dynamic=True)
+    written = export_onnx(network, tmp_path / 'model.onnx', size=(72, 104), dynamic=True, outputs=['logits'])
+    assert written.smallest == 64 and written.agreement.pictures == 3
+    about = {part.key: part.value for part in onnx.load(str(tmp_path / 'model.onnx')).metadata_props}
+    assert about['image'].endswith('RGB, 0..255; height and width at least 64')
+    for size in ((64, 64), (65, 130)):
+        image = noise_images(size, seed=7)[0]
+        logits, = session(tmp_path / 'model.onnx').run(None, {'image': image[None]})
+        expected = network.logits([np.ascontiguousarray(image[..., ::-1])])[0].numpy()
+        assert np.abs(logits[0] - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_input_that_the_caller_normalises(tmp_path):
@@ -148,7 +167,7 @@ def graph():
     """A network with its graph."""
     network = predictor()
     deployed = DeployedNetwork(network.model, outputs=('logits', 'ids')).eval()
-    return network, onnx_export._graph(deployed, SIZE, False)
+    return network, onnx_export._graph(deployed, SIZE)
 
 
 def weights_of(model, change):

@@ -23,6 +23,11 @@ def line(stage, done, losses, total=ITERATIONS):
     return f'2026/01/01 10:00:00 - mmengine - INFO - [1/3] {stage}  {done}/{total}  {losses}  0.12 s/it  0:05 left\n'
 
 
+def point(step, part, values):
+    """A line of ``CurveHook`` in ``scalars.json``."""
+    return json.dumps({f'{part}/{name}': value for name, value in values.items()} | dict(iter=step, step=step)) + '\n'
+
+
 @cache
 def _config(places, seed):
     cfg = shrink(REPO / 'configs' / 'cbst' / 'cbst_minidrive.py', data=dict(places), work_dir=Path('unused'), items=4, seed=seed)
@@ -58,7 +63,14 @@ def toy_run(folder, data, *, seed=0, name='cbst_toy', done=3, shift=0.0, weights
         log = place / '20260101_100000' / '20260101_100000.log'
         log.parent.mkdir(parents=True)
         steps = (50, 100) if number < done else (50, )
-        log.write_text(''.join(line(stage, step, f'source.main {seed + 1 / (number + step / 50):.4g}') for step in steps))
+        values = {step: seed + 1 / (number + step / 50) for step in steps}
+        log.write_text(''.join(line(stage, step, f'source.main {value:.4g}') for step, value in values.items()))
+        points = [point(step, 'train', {'loss': value, 'source.loss_main': value, 'segmentor.lr': 0.01, 'time': 0.1})
+                  for step, value in values.items()]
+        if number < done:
+            points.append(point(ITERATIONS, 'val', {'mIoU': SCORES[stage] + shift, 'IoU/road': 1.0}))
+        (place / 'vis_data').mkdir()
+        (place / 'vis_data' / 'scalars.json').write_text(''.join(points))
         if number == done:
             journal['stages'][stage] = dict(status='running')
             continue

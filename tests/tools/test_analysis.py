@@ -3,9 +3,14 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from toy_run import toy_run
+
+from udatools.engine.domain_features import domain_images, training_config
+from udatools.utils.png import read_image
+from udatools.visualization.panels import resize_image
 
 
 @pytest.fixture
@@ -33,6 +38,22 @@ def test_compare_runs(tool, run, tmp_path, capsys):
     assert 'warning: cbst_toy: no confusions and worst images: ' in capsys.readouterr().err
 
 
+def shown_keys(grid, run, domains):
+    """(key of the query, keys of its neighbours) of each row, found by comparing the cells with all images of the domains."""
+    cfg = training_config(run / 'final' / 'model.pth', None, None)
+    images = {}
+    for domain in domains:
+        dataset = domain_images(cfg, domain)
+        images[domain] = {key: resize_image(read_image(dataset.image_path(key)), (30, 60)) for key in dataset.keys}
+
+    def key_of(domain, top, left):
+        cell = grid[top:top + 30, left:left + 60]
+        key, = [key for key, image in images[domain].items() if np.array_equal(cell[5:-5, 5:-5], image[5:-5, 5:-5])]  # in a frame
+        return key
+
+    return [(key_of(domains[0], top, 0), [key_of(domains[1], top, 72 + 64 * k) for k in range(3)]) for top in (18, 18 + 56)]
+
+
 def test_retrieval_in_both_directions(tool, run, tmp_path, capsys):
     arguments = ('--queries', 2, '-k', 3, '--width', 60, '--device', 'cpu')
     assert tool('retrieval')(run / 'final' / 'model.pth', '--out', tmp_path / 'a', *arguments) == 0
@@ -48,6 +69,9 @@ def test_retrieval_in_both_directions(tool, run, tmp_path, capsys):
             assert len({key for key, _ in near}) == 3 and values == sorted(values, reverse=True)
         # 2 rows of 4 pictures of 60 x 30 with a line of text each
         assert cv2.imread(str(tmp_path / 'a' / f'{direction}.png')).shape == (2 * 48 + 8, 4 * 60 + 4 * 4 + 4, 3)
+        shown = shown_keys(cv2.imread(str(tmp_path / 'a' / f'{direction}.png')), run, direction.split('_to_'))
+        assert len({query for query, _ in shown}) == 2
+        assert all(others == [key for key, _ in found[direction][query]] for query, others in shown)
     nearest = {key: near[0] for key, near in found['source_to_target'].items()}
     back = {key: dict(near) for key, near in found['target_to_source'].items()}
     assert any(source in back[target] and back[target][source] == pytest.approx(value, abs=1e-5)

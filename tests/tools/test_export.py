@@ -40,7 +40,7 @@ def test_options_reach_the_export(tool, checkpoint, tmp_path, monkeypatch, capsy
     def export(predictor, out, **options):
         seen.update(options)
         out.write_bytes(bytes(3 << 20))
-        return OnnxFile(out, (40, 56), Agreement(2, 1e-6, 8.0, 1.0))
+        return OnnxFile(out, (40, 56), Agreement(2, 1e-6, 8.0, 1.0), smallest=64)
 
     monkeypatch.setattr(onnx_export, 'export_onnx', export)
     images = write_images(tmp_path / 'in', drive(1))
@@ -50,7 +50,7 @@ def test_options_reach_the_export(tool, checkpoint, tmp_path, monkeypatch, capsy
     assert status == 0
     assert seen == dict(size=None, dynamic=True, raw=False, outputs=['logits', 'ids'], tolerance=0.01, overwrite=True)
     assert np.array_equal(pictures[0][..., ::-1], cv2.imread(str(images / '0.png')))  # RGB
-    assert 'pictures of any size, 3.0 MiB' in capsys.readouterr().out
+    assert 'pictures of any size from 64 pixels on, 3.0 MiB' in capsys.readouterr().out
 
 
 def test_what_is_refused(tool, checkpoint, tmp_path, capsys):

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmseg.apis import inference_model, init_model
+from PIL import Image
 from tiny_network import CLASSES, drive, read_video, write_images, write_network, write_video
 
 from udatools.datasets import CityscapesVPSDomain
@@ -42,7 +44,8 @@ def infer(tool, capfd):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file())
+    """Without the lock."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file() and path.name != 'lock')
 
 
 def test_a_folder_a_pattern_and_files(infer, networks, tmp_path):
@@ -62,6 +65,20 @@ def test_a_folder_a_pattern_and_files(infer, networks, tmp_path):
     assert infer(networks[0], f'{folder}/[01].png', '--out', tmp_path / 'b')[2].startswith('infer  2/2 frames')
     assert infer(networks[0], folder / '2.png', folder / '0.png', '--out', tmp_path / 'c')[0] == 0
     assert files(tmp_path / 'c') == ['overlay/0.png', 'overlay/2.png', 'predictions.json']
+
+
+@pytest.mark.parametrize('orientation', [3, 6])
+def test_photos_are_turned_as_mmseg_turns_them(infer, networks, tmp_path, orientation):
+    (tmp_path / 'in').mkdir()
+    photo, exif = tmp_path / 'in' / 'photo.jpg', Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(drive(1, size=(70, 40))[0]).save(photo, exif=exif)
+    assert infer(networks[1], photo.parent, '--out', tmp_path / 'out', '--save', 'ids', 'overlay')[0] == 0
+    expected = inference_model(init_model(str(networks[1].parent / 'config.py'), str(networks[1]), device='cpu'), str(photo))
+    ids = cv2.imread(str(tmp_path / 'out' / 'ids' / 'photo.png'), cv2.IMREAD_UNCHANGED)
+    assert ids.shape == {3: (40, 70), 6: (70, 40)}[orientation] and len(np.unique(ids)) > 2
+    assert np.array_equal(ids, expected.pred_sem_seg.data[0].numpy())
+    assert cv2.imread(str(tmp_path / 'out' / 'overlay' / 'photo.png')).shape[:2] == ids.shape
 
 
 class Shifted:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udatools.utils.png import read_image, read_png
+from udatools.utils.png import read_image, read_photo, read_png
 
 
 def noise(shape, seed=0):
@@ -51,6 +51,24 @@ def test_jpeg_with_thumbnail_and_trailer(tmp_path):
     path.write_bytes(whole[:-50])
     with pytest.raises(ValueError, match='truncated JPEG'):
         read_image(path)
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_photos_are_turned_upright_and_images_are_not(tmp_path, orientation):
+    from mmcv.transforms import LoadImageFromFile
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:16, 32:] = 255  # as stored: white at the top right
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / 'p.jpg', exif=exif, quality=95)
+    stored, upright = read_image(tmp_path / 'p.jpg'), read_photo(tmp_path / 'p.jpg')
+    assert np.abs(stored.astype(int) - pixels).max() < 40
+    turns = {1: 0, 3: 2, 6: -1, 8: 1}[orientation]  # counter-clockwise; 6: a quarter to the right
+    assert np.abs(upright.astype(int) - np.rot90(pixels, turns)).max() < 40
+    assert np.array_equal(upright, LoadImageFromFile()(dict(img_path=str(tmp_path / 'p.jpg')))['img'])
+    (tmp_path / 'p.jpg').write_bytes((tmp_path / 'p.jpg').read_bytes()[:-30])
+    with pytest.raises(ValueError, match='truncated JPEG'):
+        read_photo(tmp_path / 'p.jpg')
 
 
 def test_truncated_palette_png_is_named(tmp_path):

@@ -60,6 +60,15 @@ def test_without_a_total_nothing_is_said_of_the_time_left(clock):
     assert text == 'data  4 pairs  0.3 pairs/s  1 bad\n'
 
 
+def test_what_was_done_before_is_not_in_the_pace(clock):
+    stream = Stream(False)
+    with Progress('data', 106, 'pairs', stream=stream, first=100) as progress:
+        for done in range(101, 107):
+            progress.update(done)
+    assert stream.getvalue().splitlines() == ['data  104/106 pairs  0.3 pairs/s  0:06 left',
+                                              'data  106/106 pairs  0.3 pairs/s  0:00 left']
+
+
 def test_other_ranks_and_unwanted_progress_say_nothing(clock, monkeypatch):
     assert count(Stream(True), shown=False) == ''
     monkeypatch.setattr(module, 'get_rank', lambda: 1)

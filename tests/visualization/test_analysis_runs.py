@@ -1,28 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the analysis page reads: curves of logs and of mmengine's scalars, stages, seeds, running runs."""
+"""What the analysis page reads: curves that a run wrote, or its logs, stages, seeds, running runs."""
 import json
 import logging
 import math
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from shrink import REPO, shrink
 from toy_run import ITERATIONS, SCORES, STAGES, line, toy_run
 
 from udatools.engine.hooks.progress_hook import ProgressHook
+from udatools.engine.runner import StagedRunner
 from udatools.visualization.analysis.history import read_history
 from udatools.visualization.analysis.runs import load_methods, mean_curve
 
 
-def start(folder, name, log='', scalars=()):
-    """One start of a stage with its log and scalars."""
-    place = folder / name
-    (place / 'vis_data').mkdir(parents=True)
-    (place / f'{name}.log').write_text(log)
-    if scalars:
-        (place / 'vis_data' / 'scalars.json').write_text('\n'.join(json.dumps(row) for row in scalars) + '\n{"step": 9')
-    return place
+def start(folder, name, log):
+    """The log of one start of a stage."""
+    (folder / name).mkdir()
+    (folder / name / f'{name}.log').write_text(log)
 
 
 def test_lines_that_the_progress_hook_writes(tmp_path):
@@ -53,18 +52,37 @@ def test_a_resumed_stage_goes_on_where_the_later_start_began(tmp_path):
     assert read_history(tmp_path / 'nothing').curves == {}
 
 
-def test_scalars_of_mmengine_come_before_the_log(tmp_path):
-    rows = [{'lr': 0.1, 'loss': 3.0, 'source.loss_main': 2.5, 'time': 0.1, 'iter': 10, 'step': 10},
-            {'mIoU': 20.5, 'aAcc': 50.0, 'step': 20}, {'source.loss_main': math.nan, 'step': 30}, {'no': 'step'}, [1]]
-    start(tmp_path, '20260101_100000', line('main', 50, 'source.main 1'), rows)
-    assert read_history(tmp_path).curves == {'source.main': [(10, 2.5)], 'mIoU': [(20, 20.5)]}
+def test_curves_come_before_the_log_which_alone_knows_the_length(tmp_path):
+    rows = [{'train/segmentor.lr': 0.1, 'train/segmentor.base_lr': 0.1, 'train/loss': 3.0, 'train/source.loss_main': 2.515625,
+             'train/prior.accuracy': 0.5, 'train/time': 0.1, 'iter': 10, 'step': 10},
+            {'val/mIoU': 20.5, 'val/aAcc': 50.0, 'val/IoU/St. road': 1.0, 'iter': 20, 'step': 20},
+            {'train/source.loss_main': math.nan, 'step': 30}, {'no': 'step'}, [1]]
+    start(tmp_path, '20260101_100000', line('main', 50, 'source.main 1'))
+    (tmp_path / 'vis_data').mkdir()
+    (tmp_path / 'vis_data' / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)) + '\n{"step": 9')
+    found = read_history(tmp_path)
+    assert found.curves == {'source.main': [(10, 2.515625)], 'prior.accuracy': [(10, 0.5)], 'mIoU': [(20, 20.5)]}
+    assert (found.done, found.planned) == (20, 100)
 
 
-def test_what_mmengine_really_writes(tmp_path):
-    from mmengine.visualization import LocalVisBackend
-    backend = LocalVisBackend(str(tmp_path / '20260101_100000' / 'vis_data'))
-    backend.add_scalars({'lr': 0.01, 'source.loss_main': 0.5, 'iter': 7}, step=7)
-    assert read_history(tmp_path).curves == {'source.main': [(7, 0.5)]}
+@pytest.mark.slow
+def test_what_a_run_really_writes(tiny_data, tmp_path):
+    cfg = shrink(REPO / 'configs/adaptsegnet/adaptsegnet_minidrive.py', data=tiny_data, work_dir=tmp_path, iterations=4, items=2)
+    cfg.checkpoint_interval, cfg.progress, cfg.report, cfg.select = 2, dict(interval=2), False, 'target_miou'
+    results = StagedRunner(cfg).train()
+    folder, = (tmp_path / 'stages').iterdir()
+    found = read_history(folder)
+    assert (found.done, found.planned) == (4, 4)
+    values = {Path(entry['checkpoint']).name: entry['value'] for entry in results['stages'][-1]['selection']['candidates']}
+    assert found.curves.pop('mIoU') == [(step, pytest.approx(values[f'iter_{step}.pth'])) for step in (2, 4)]
+    log = next(folder.glob('*/*.log')).read_text()
+    names = re.findall(r'(\S+\.\S+) [-\d.e]+  ', re.search(r' 4/4  (.*)', log)[1])
+    assert set(found.curves) == set(names) and {'source.main', 'adversarial.adv_main', 'adversarial.dis_main'} <= set(names)
+    written = [json.loads(row) for row in (folder / 'vis_data' / 'scalars.json').read_text().splitlines()]
+    losses = [(row['step'], row['train/source.loss_main']) for row in written if 'train/loss' in row]
+    assert found.curves['source.main'] == losses and [step for step, _ in losses] == [2, 4]
+    trace, = load_methods([tmp_path])[0].runs
+    assert [step for step, _ in trace.scores()] == [2, 4]
 
 
 def test_seeds_are_one_method_and_curves_run_over_the_stages(tmp_path, tiny_data):
@@ -87,8 +105,8 @@ def test_seeds_are_one_method_and_curves_run_over_the_stages(tmp_path, tiny_data
 
 def test_stages_without_a_value_part_its_curve(tmp_path, tiny_data):
     run = toy_run(tmp_path / 'run', tiny_data, weights=False)
-    log = next((run / 'stages' / '01_round1_main').rglob('*.log'))
-    log.write_text(log.read_text().replace('source.main', 'target.main'))
+    curves = run / 'stages' / '01_round1_main' / 'vis_data' / 'scalars.json'
+    curves.write_text(curves.read_text().replace('source.loss_main', 'target.loss_main'))
     (method, ) = load_methods([run])
     assert [[point[0] for point in part] for part in method.curve('source.main')] == [[50, 100], [250, 300]]
     assert [[point[0] for point in part] for part in method.curve('target.main')] == [[150, 200]]

@@ -37,6 +37,42 @@ def test_red_stays_red(tmp_path):
     assert read_video(tmp_path / 'a.mp4')[0].mean((0, 1)).argmax() == 2  # of BGR
 
 
+@pytest.mark.parametrize('fps, written', [(29.97, 29.97), (59.9401, 59.9401), (239.6831, 239.68), (66.6667, 66.67),
+                                          (700.123, 700.12), (0.3, 0.3)])
+def test_rates_that_the_format_lacks_are_rounded(tmp_path, fps, written):
+    with VideoWriter(tmp_path / 'a.mp4', fps) as writer:
+        for image in drive(3):
+            writer.write(image)
+    assert writer.fps == written and len(read_video(tmp_path / 'a.mp4')) == 3
+    assert cv2.VideoCapture(str(tmp_path / 'a.mp4')).get(cv2.CAP_PROP_FPS) == pytest.approx(written, rel=1e-4)
+
+
+def test_a_whole_rate_is_the_last_resort(tmp_path, monkeypatch):
+    tried = []
+
+    class Whole:
+        def __init__(self, path, fourcc, fps, size):
+            tried.append(fps)
+            self.fits = fps == int(fps)
+
+        def isOpened(self):
+            return self.fits
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, 'VideoWriter', Whole)
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / 'a.mp4', 123.4567) as writer:
+        assert (writer.fps, tried) == (123, [123.4567, 123.46, 123])
+        raise KeyboardInterrupt
+
+
+def test_a_rate_that_cannot_be_is_named_before_any_frame(tmp_path):
+    with pytest.raises(ValueError, match=r'cannot write .*a\.mp4 .*90000 frames a second.*give a video of a common rate'):
+        VideoWriter(tmp_path / 'a.mp4', 90000.0).__enter__()
+    assert names(tmp_path) == []
+
+
 def test_an_error_keeps_what_was_there(tmp_path):
     (tmp_path / 'a.mp4').write_text('precious')
     with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / 'a.mp4', 10) as writer:
@@ -46,7 +82,8 @@ def test_an_error_keeps_what_was_there(tmp_path):
 
 
 def test_what_is_refused(tmp_path, monkeypatch):
-    for path, fps in ((tmp_path / 'a.avi', 10), (tmp_path / 'a.mp4', 0), (tmp_path / 'a.mp4', float('nan'))):
+    for path, fps in ((tmp_path / 'a.avi', 10), (tmp_path / 'a.mp4', 0), (tmp_path / 'a.mp4', float('nan')),
+                      (tmp_path / 'a.mp4', float('inf'))):
         with pytest.raises(ValueError, match='ends with .mp4, and more than 0'):
             VideoWriter(path, fps)
     with pytest.raises(ValueError, match='there is no frame'), VideoWriter(tmp_path / 'a.mp4', 10):
@@ -58,8 +95,8 @@ def test_what_is_refused(tmp_path, monkeypatch):
     with pytest.raises(OSError, match='cannot write .*a.mp4'), VideoWriter(tmp_path / 'file' / 'a.mp4', 10):
         pass
     monkeypatch.setattr(video_writer, '_FOURCC', 0x21212121)  # a codec that nobody has
-    with pytest.raises(ValueError, match='this OpenCV .* cannot write .*a.mp4'), VideoWriter(tmp_path / 'a.mp4', 10) as writer:
-        writer.write(drive(1)[0])
+    with pytest.raises(ValueError, match='this OpenCV .* cannot write .*a.mp4 .*10 frames a second'):
+        VideoWriter(tmp_path / 'a.mp4', 10).__enter__()
     assert names(tmp_path) == ['file']
 
 

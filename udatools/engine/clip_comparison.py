@@ -264,7 +264,7 @@ def write_comparison(comparison: ClipComparison, out: Path, *, stills: Sequence[
     if not overwrite and (there := [str(path) for path in (video, *paths.values()) if path.exists()]):
         raise ValueError(f'{", ".join(there)} exists already; choose another --out, or add --overwrite')
     with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(video, fps or frames.fps or 10.0))  # before the first pass: can it be written?
+        writer = stack.enter_context(VideoWriter(video, fps or frames.fps or 10.0))  # tries codec and rate before the first pass
         comparison.measure()
         picture = ComparisonPicture(comparison.adapted.classes, comparison.adapted.palette, columns=columns,
                                     panel_width=panel_width, largest_px=comparison.largest_px)

@@ -14,7 +14,8 @@ from udatools.datasets.domain_dataset import IMAGE_SUFFIXES
 from udatools.datasets.image_folder import ImageFolderDomain
 from udatools.datasets.preparation.video import VideoSettings, iterate_video, read_video
 from udatools.datasets.video_frames import VIDEO_SUFFIXES
-from udatools.utils.png import read_image
+from udatools.utils.png import read_photo
+from udatools.utils.progress import Progress
 
 UNKNOWN_FPS = 25.0  # of a video whose container does not say it
 
@@ -61,7 +62,7 @@ class FrameInput(ABC):
 
 
 class ImageInput(FrameInput):
-    """Image files, in the order of the numbers in their names: ``2`` before ``10``.
+    """Image files, turned upright by their EXIF orientation, in the order of the numbers in their names: ``2`` before ``10``.
 
     Args:
         path (Path): folder that names are relative to.
@@ -77,7 +78,7 @@ class ImageInput(FrameInput):
         """See the base class."""
         for name in self.names:
             if wanted(name):
-                yield Frame(name, read_image(self._files[name]))
+                yield Frame(name, read_photo(self._files[name]))
 
     def modified(self, name: str) -> int:
         """See the base class."""
@@ -98,7 +99,8 @@ class VideoInput(FrameInput):
     """
 
     def __init__(self, path: Path) -> None:
-        record = read_video(path, VideoSettings(), lambda number: False, lambda number, frame: None)
+        with Progress('count', None, 'frames') as progress:
+            record = read_video(path, VideoSettings(), lambda number: False, lambda number, frame: None, progress.update)
         if not record.decoded:
             raise ValueError(f'{path} is a video without a frame that can be decoded; convert it, or download it again')
         self.path = path.resolve()

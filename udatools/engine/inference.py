@@ -62,14 +62,17 @@ def build_predictor(model: dict, checkpoint: str | Path) -> torch.nn.Module:
 
     Args:
         model (dict): config of a ``UDASegmentor`` or ``PixelSelector``.
-        checkpoint (str | Path): file written by a stage.
+        checkpoint (str | Path): file written by a stage, of this run or another; no code in it is run.
 
     Raises:
+        CheckpointError: when the file cannot be read, or holds more than weights and plain values.
         RuntimeError: when the checkpoint lacks parameters of the model.
     """
+    from udatools.engine.runner.checkpoints import read_checkpoint  # the runner's package imports this module
+
     cfg = dict(model, objectives=[], teacher=None)
     predictor = MODELS.build(cfg)
-    state = torch.load(checkpoint, map_location='cpu', weights_only=False)['state_dict']
+    state = read_checkpoint(Path(checkpoint))['state_dict']
     own = predictor.state_dict()
     if missing := own.keys() - state.keys():
         raise RuntimeError(f'{checkpoint} does not fit {cfg["type"]}: {len(missing)} parameters are missing, such as '

@@ -36,7 +36,7 @@ from udatools.version import __version__
 OUTPUTS = ('ids', 'confidence', 'logits')
 OPSET = 18  # what torch's exporter writes without conversion
 MIN_EQUAL = 0.999  # share of pixels with the class that PyTorch gives; the rest may be ties up to rounding
-SMALLEST_SIDE = 32  # of a graph for any size
+SMALLEST_SIDES = (32, 64, 128, 256)  # of a graph for any size: the first that the network can do with
 _PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 _NO_PIXELS = ('LoadImageFromNDArray', 'Resize', 'PackSegInputs')  # steps of a test pipeline that the graph may do without
 
@@ -63,10 +63,12 @@ class OnnxFile(NamedTuple):
         path (Path): the file.
         size (tuple[int, int]): height and width of the pictures; of a graph for any size those it was made with.
         agreement (Agreement): with PyTorch.
+        smallest (int | None): least side of a picture, in pixels, of a graph for any size; None: pictures have ``size``.
     """
     path: Path
     size: tuple[int, int]
     agreement: Agreement
+    smallest: int | None = None
 
 
 class DeployedNetwork(nn.Module):
@@ -131,7 +133,8 @@ def export_onnx(predictor: FramePredictor, out: Path, *, size: tuple[int, int] |
         predictor (FramePredictor): the network.
         out (Path): the file, ``*.onnx``.
         size (tuple[int, int], optional): height and width of the pictures, by default those that the test pipeline resizes to.
-        dynamic (bool): the graph takes batches and pictures of any size from ``SMALLEST_SIDE`` on, not one picture of ``size``.
+        dynamic (bool): the graph takes batches and pictures of any size from the first of ``SMALLEST_SIDES`` on that the network
+            can do with, not one picture of ``size``.
         raw (bool): the input ``image`` is uint8, (B, H, W, 3), RGB; else float32, (B, 3, H, W), normalised by the caller.
         outputs (Sequence[str]): of ``OUTPUTS``, see :meth:`DeployedNetwork.forward`.
         images (Sequence[np.ndarray], optional): pictures to compare with, uint8, (H, W, 3), RGB, resized to ``size``; by default
@@ -155,11 +158,12 @@ def export_onnx(predictor: FramePredictor, out: Path, *, size: tuple[int, int] |
     size = _size_of(predictor, size)
     wanted = [name for name in OUTPUTS if name in outputs]
     network = DeployedNetwork(predictor.model, raw=raw, outputs=('logits', *(name for name in wanted if name != 'logits'))).eval()
-    model = _graph(network, size, dynamic)
-    _describe(model, predictor, network, wanted)
+    smallest, model = _graph_of_any_size(network, size) if dynamic else (None, _graph(network, size))
+    _describe(model, predictor, network, wanted, smallest)
     groups = [[cv2.resize(image, size[::-1]) for image in images or noise_images(size)]]
-    if dynamic:
-        other = tuple(max(SMALLEST_SIDE, 3 * side // 4 + 1) for side in size)
+    if smallest is not None:
+        other = tuple(max(smallest, 3 * side // 4 + 1) for side in size)
+        other = other if other != size else (size[0] + 9, size[1] + 5)
         groups.append([cv2.resize(image, other[::-1]) for image in groups[0][:1]])
     agreement = compare(model, predictor, groups if dynamic else [[image] for image in groups[0]], raw=raw)
     if not agreement.difference <= tolerance * max(1.0, agreement.scale) or not agreement.equal >= MIN_EQUAL:
@@ -168,7 +172,7 @@ def export_onnx(predictor: FramePredictor, out: Path, *, size: tuple[int, int] |
                          'the pixels. If that is rounding, raise --tolerance')
     _keep_outputs(model, wanted)
     write_bytes_atomic(out, model.SerializeToString())
-    return OnnxFile(out, size, agreement)
+    return OnnxFile(out, size, agreement, smallest)
 
 
 def describe(agreement: Agreement) -> str:
@@ -257,28 +261,43 @@ def _size_of(predictor: FramePredictor, size: tuple[int, int] | None) -> tuple[i
     return size
 
 
-def _graph(network: DeployedNetwork, size: tuple[int, int], dynamic: bool) -> Any:
-    """The network as onnx.ModelProto."""
-    batch = 2 if dynamic else 1  # a dimension of 1 would be taken for a constant
+def _graph_of_any_size(network: DeployedNetwork, size: tuple[int, int]) -> tuple[int, Any]:
+    """The least side of a picture that the graph takes, and the graph: at stride 32 two cells may be needed, for instance."""
+    for smallest in SMALLEST_SIDES:
+        if smallest > min(size) and smallest > SMALLEST_SIDES[0]:
+            break
+        try:
+            return smallest, _graph(network, size, smallest)
+        except torch._dynamo.exc.UserError as error:
+            refused, tried = error, smallest
+    raise ValueError(f'the network does not take pictures of any size from {tried} pixels a side on '
+                     f'({str(refused).splitlines()[0]}); leave --dynamic out' +
+                     (', or give a larger --size' if tried < SMALLEST_SIDES[-1] else '')) from refused
+
+
+def _graph(network: DeployedNetwork, size: tuple[int, int], smallest: int | None = None) -> Any:
+    """The network as onnx.ModelProto, for batches of pictures of any size from ``smallest`` on, or for one picture of ``size``.
+
+    Raises:
+        torch._dynamo.exc.UserError: if the network does not take all of these sizes.
+    """
+    batch = 1 if smallest is None else 2  # a dimension of 1 would be taken for a constant
     device = next(network.parameters()).device
     shape, dtype = ((batch, *size, 3), torch.uint8) if network.raw else ((batch, 3, *size), torch.float32)
     shapes = None
-    if dynamic:
+    if smallest is not None:
         sides = dict(zip(('height', 'width'), (1, 2) if network.raw else (2, 3)))
         shapes = dict(image={0: torch.export.Dim('batch', min=1)} |
-                      {axis: torch.export.Dim(name, min=SMALLEST_SIDE) for name, axis in sides.items()})
+                      {axis: torch.export.Dim(name, min=smallest) for name, axis in sides.items()})
     with _symbolic_sizes(network), _quiet(), torch.no_grad():
-        try:
-            program = torch.export.export(network, (torch.zeros(shape, dtype=dtype, device=device), ), dynamic_shapes=shapes)
-        except torch._dynamo.exc.UserError as error:
-            raise ValueError(f'the network does not take pictures of any size ({str(error).splitlines()[0]}); leave --dynamic '
-                             'out, or give a larger --size') from error
+        program = torch.export.export(network, (torch.zeros(shape, dtype=dtype, device=device), ), dynamic_shapes=shapes)
         exported = torch.onnx.export(program, (), dynamo=True, verbose=False, input_names=['image'],
                                      output_names=list(network.outputs), opset_version=OPSET, dynamic_shapes=shapes)
     return exported.model_proto
 
 
-def _describe(model: Any, predictor: FramePredictor, network: DeployedNetwork, outputs: Sequence[str]) -> None:
+def _describe(model: Any, predictor: FramePredictor, network: DeployedNetwork, outputs: Sequence[str],
+              smallest: int | None) -> None:
     """What a reader of the file needs, as metadata: texts, and JSON of lists."""
     import onnx
     model.producer_name, model.producer_version = 'udatools', __version__
@@ -288,6 +307,8 @@ def _describe(model: Any, predictor: FramePredictor, network: DeployedNetwork, o
         how = 'as they are' if not network.normalised else (f'minus {network.mean.flatten().tolist()}, divided by '
                                                             f'{network.std.flatten().tolist()}')
         layout += f'{order}, 0..255, {how}'
+    if smallest is not None:
+        layout += f'; height and width at least {smallest}'
     of = dict(ids='uint8, (batch, height, width), position in classes',
               confidence='float32, (batch, height, width), probability of that class',
               logits='float32, (batch, classes, height, width), unnormalised')

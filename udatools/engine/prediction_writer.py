@@ -2,7 +2,7 @@
 """Predictions of the frames of an input as files: what ``tools/infer.py`` writes.
 
 ``predictions.json`` says which weights and which input they are of. A file counts as done if it is younger than that and than its
-image, so the same run goes on where it was killed, and ``overwrite`` makes everything anew; frames that are done are not read.
+image, so the same run goes on where it was killed; frames that are done are not read. ``overwrite`` removes what a run wrote.
 """
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 
 from udatools.engine.frame_predictor import FramePredictor
 from udatools.engine.frames import Frame, FrameInput
-from udatools.engine.resumable import claim_folder
+from udatools.engine.resumable import claim_folder, sole_writer
 from udatools.evaluation.panoptic_io import PanopticWriter, encode_panoptic, semantic_categories, semantic_ids
 from udatools.ops.histograms import WinningPrediction
 from udatools.utils.atomic import write_png_atomic
@@ -25,6 +25,8 @@ from udatools.visualization.video_writer import VideoWriter
 
 KINDS = ('overlay', 'colour', 'ids', 'confidence', 'panoptic')
 CLAIM = 'predictions.json'
+VIDEO, PANOPTIC_SET = 'overlay.mp4', 'panoptic.json'
+LEFTOVERS = ('.*.tmp', '.overlay.*.tmp.mp4', *(f'{kind}/**/.*.tmp' for kind in KINDS))  # of a killed run
 
 
 class WrittenPredictions(NamedTuple):
@@ -53,7 +55,7 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
             class, uint8, ``round(255 * p)``; segment ids, class + 1. All at the size of the frame.
         batch_size (int): consecutive frames of one size that go through the network together. Another number may change the last
             bits of a probability.
-        overwrite (bool): whether to replace what the folder holds.
+        overwrite (bool): whether to remove first what an earlier run wrote to the folder, of whatever input and network.
 
     Returns:
         WrittenPredictions: how many.
@@ -61,15 +63,37 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
     Raises:
         ValueError: for an unknown kind, a folder with predictions of something else, or a frame that is damaged.
         OSError: if a file cannot be written.
+        WorkDirInUseError: while another run writes to the folder.
     """
     if not save or set(save) - set(KINDS) or batch_size < 1:
         raise ValueError(f'got save={list(save)} and batch_size={batch_size}; expected some of {", ".join(KINDS)}, and 1 or more')
-    if overwrite:
-        (out / CLAIM).unlink(missing_ok=True)
+    with sole_writer(out, LEFTOVERS):
+        if overwrite:
+            _remove_predictions(out)
+        return _write_all(predictor, frames, out, save, batch_size)
+
+
+def _remove_predictions(out: Path) -> None:
+    """What a run wrote to a folder that it claimed, the claim last: a kill in between changes nothing of whose the rest is."""
+    if not (out / CLAIM).is_file():
+        return
+    for kind in KINDS:
+        for path in list((out / kind).rglob('*.png')):
+            path.unlink()
+        folders = [path for path in (out / kind).rglob('*') if path.is_dir()]
+        for folder in sorted([*folders, out / kind], reverse=True):  # those inside first
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+    for name in (VIDEO, PANOPTIC_SET, CLAIM):
+        (out / name).unlink(missing_ok=True)
+
+
+def _write_all(predictor: FramePredictor, frames: FrameInput, out: Path, save: Sequence[str],
+               batch_size: int) -> WrittenPredictions:
     settings = dict(weights=predictor.fingerprint(), reading=predictor.reading_digest(), classes=predictor.classes,
                     palette=[list(colour) for colour in predictor.palette], input=str(frames.path))
     claim = claim_folder(out, settings, name=CLAIM, content='predictions that were').stat().st_mtime_ns
-    video = out / 'overlay.mp4' if frames.fps and 'overlay' in save else None
+    video = out / VIDEO if frames.fps and 'overlay' in save else None
     kinds = [kind for kind in KINDS if kind in save and not (video and kind == 'overlay')]
 
     def done(path: Path, name: str) -> bool:
@@ -80,10 +104,11 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
 
     predicted, pending = 0, []
     with ExitStack() as stack:
-        progress = stack.enter_context(Progress('infer', len(frames), 'frames'))
         writer = None
         if video and not done(video, frames.names[0]):
             writer = stack.enter_context(VideoWriter(video, frames.fps or 0.0))
+        reused = 0 if writer is not None else sum(not lacking(name) for name in frames.names)
+        progress = stack.enter_context(Progress('infer', len(frames), 'frames', first=reused))
         pool = stack.enter_context(ThreadPoolExecutor(2))  # a PNG takes long beside a GPU
         for batch in _batches(frames.read(lambda name: writer is not None or bool(lacking(name))), batch_size):
             winners = predictor.predict([frame.image for frame in batch])
@@ -94,10 +119,10 @@ def write_predictions(predictor: FramePredictor, frames: FrameInput, out: Path, 
                 for frame, winner in zip(batch, winners):
                     writer.write(draw_overlay(frame.image, winner.label, predictor.palette)[..., ::-1])
             predicted += len(batch)
-            progress.update(predicted)
+            progress.update(reused + predicted)
         _finish(pending)
     if 'panoptic' in save:
-        _write_panoptic_json(out / 'panoptic.json', frames.names, predictor.classes, claim)
+        _write_panoptic_json(out / PANOPTIC_SET, frames.names, predictor.classes, claim)
     return WrittenPredictions(predicted, len(frames) - predicted)
 
 

@@ -103,6 +103,15 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return _decode(path, _read_bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
+def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads a colour image to be looked at: turned upright by its EXIF orientation, as mmseg's ``LoadImageFromFile`` does.
+
+    For pictures without a label alone: :func:`read_image` has the pixels that a label file belongs to. Arguments, result and
+    errors are those of that one, but H and W are of the upright picture.
+    """
+    return _decode(path, _read_bytes(path), cv2.IMREAD_COLOR)
+
+
 def image_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(H, W) of an image from its header; the pixels are not decoded.
 

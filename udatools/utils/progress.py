@@ -22,18 +22,19 @@ class Progress:
         unit (str): what is counted, in the plural.
         stream (TextIO | None): default: standard error.
         shown (bool): False: nothing is printed.
+        first (int): how much was finished before; it counts as done, but not in the pace.
     """
 
     def __init__(self, title: str, total: int | None, unit: str, *, stream: TextIO | None = None,
-                 shown: bool = True) -> None:
-        self.title, self.total, self.unit = title, total, unit
+                 shown: bool = True, first: int = 0) -> None:
+        self.title, self.total, self.unit, self.first = title, total, unit, first
         self.stream = sys.stderr if stream is None else stream
         self._live, self._silent = self.stream.isatty(), not shown or get_rank() != 0
         self._start = self._last = time.perf_counter()
         self._open = False
 
     def update(self, done: int, note: str = '') -> None:
-        """``done`` of this rank are finished; ``note`` ends the line."""
+        """``done`` of this rank are finished, with those of before; ``note`` ends the line."""
         now = time.perf_counter()
         interval = SECONDS_BETWEEN_REWRITES if self._live else SECONDS_BETWEEN_LINES
         if self._silent or (now - self._last < interval and done != self.total):
@@ -45,7 +46,7 @@ class Progress:
         self._open = self._live
 
     def _line(self, done: int, seconds: float) -> str:
-        pace = done / seconds
+        pace = (done - self.first) / seconds
         of = '' if self.total is None else f'/{self.total}'
         whose = f' of rank 0 of {get_world_size()}' if get_world_size() > 1 else ''
         text = f'{self.title}  {done}{of} {self.unit}{whose}  {pace:.1f} {self.unit}/s'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding readable checkpoints, and starting one model from another's weights."""
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from mmengine.registry import init_default_scope
 from shrink import REPO, shrink
 
 import udatools  # noqa: F401
-from udatools.engine.runner import checkpoints
+from udatools.engine.inference import build_predictor
+from udatools.engine.runner import StagedRunner, checkpoints
 from udatools.engine.runner.checkpoints import CheckpointError, list_checkpoints, newest_readable, read_checkpoint, start_from
+from udatools.engine.runner.stage_runner import StageRunner
 from udatools.engine.runner.stages import expand_stages, merge_stage_config
 from udatools.registry import MODELS
 
@@ -85,6 +88,35 @@ def test_the_code_of_a_foreign_file_is_not_run(tmp_path):
     torch.save(dict(state_dict={}, meta=Trap(tmp_path / 'sprung')), tmp_path / 'trap.pth')
     with pytest.raises(CheckpointError, match='holds objects beside weights and plain values, which are not loaded'):
         read_checkpoint(tmp_path / 'trap.pth')
+    assert not (tmp_path / 'sprung').exists()
+
+
+def trapped(path, sprung):
+    """A checkpoint with the right weights, whose optimiser writes a file."""
+    torch.save(dict(state_dict=build().state_dict(), meta={}, optimizer=Trap(sprung)), path)
+    return path
+
+
+def test_nor_is_that_of_a_file_that_training_starts_from(tmp_path):
+    path = trapped(tmp_path / 'trap.pth', tmp_path / 'sprung')
+    with pytest.raises(CheckpointError, match='holds objects beside weights and plain values, which are not loaded'):
+        start_from(build(), path)
+    cfg = shrink(REPO / 'configs/source_only/source_only_minidrive.py', data=dict(GTA5Domain=tmp_path), work_dir=tmp_path / 'run')
+    cfg.load_from = str(path)
+    runner = StagedRunner(cfg)
+    stage, = runner.stages
+    stage_cfg = runner.stage_config(stage)
+    assert stage_cfg.start_from == str(path) and stage_cfg.load_from is None
+    with pytest.raises(CheckpointError, match='holds objects beside weights'):
+        StageRunner._init_model_weights(SimpleNamespace(cfg=stage_cfg, _resume=False, bare_model=build()))
+    assert not (tmp_path / 'sprung').exists()
+
+
+def test_nor_is_that_of_a_file_that_labels_are_made_with(tmp_path):
+    path = trapped(tmp_path / 'trap.pth', tmp_path / 'sprung')
+    cfg = shrink(REPO / 'configs/labor/spl_minidrive.py', data={}, work_dir='unused')
+    with pytest.raises(CheckpointError, match='holds objects beside weights and plain values, which are not loaded'):
+        build_predictor(merge_stage_config(cfg, expand_stages(cfg.stages)[1]).model, path)
     assert not (tmp_path / 'sprung').exists()
 
 

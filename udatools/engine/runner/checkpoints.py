@@ -40,7 +40,8 @@ def read_checkpoint(path: Path, *, own: bool = False) -> dict[str, Any]:
 
     Args:
         path (Path): a file of ``torch.save``, or ``.safetensors``.
-        own (bool): whether this run wrote it. Of other files only weights and plain values are loaded: a pickle can run code.
+        own (bool): whether it lies in the work directory of this run or in its stage store. Of other files only weights and plain
+            values are loaded: a pickle can run code.
 
     Returns:
         dict: ``state_dict``, and ``meta`` as mmengine has it.
@@ -117,12 +118,14 @@ def start_from(model: UDASegmentor, path: Path) -> None:
     """Copies into ``model`` every parameter that a stage's (or plain mmseg's) checkpoint has under the same name.
 
     The segmentor has to be complete but for an auxiliary head; objectives take over the discriminators that fit. A
-    ``PixelSelector`` that starts from a main model copies its classifier twice (LabOR, Algorithm 1, line 7).
+    ``PixelSelector`` that starts from a main model copies its classifier twice (LabOR, Algorithm 1, line 7). The file may be
+    anybody's (``load_from``): no code in it is run.
 
     Raises:
-        CheckpointError: when parts of the segmentor are missing or have another shape.
+        CheckpointError: when the file cannot be read, holds more than weights and plain values, or parts of the segmentor are
+            missing or have another shape.
     """
-    state = read_checkpoint(path, own=True)['state_dict']
+    state = read_checkpoint(path)['state_dict']
     if not any(key.startswith('segmentor.') for key in state):
         state = {f'segmentor.{key}': value for key, value in state.items()}
     own = model.state_dict()

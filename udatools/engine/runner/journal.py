@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
-from udatools.utils.atomic import write_json_atomic
+from udatools.utils.atomic import explain_write, write_json_atomic
 
 #: Statuses of a stage; a waiting one has asked people and goes on when enough of them answered.
 PENDING, RUNNING, WAITING, DONE = 'pending', 'running', 'waiting', 'done'
@@ -41,6 +41,7 @@ class WorkDirLock:
     """An exclusive lock on ``work_dir/lock`` for the life of a process.
 
     Raises:
+        OSError: when the folder cannot be made or written to; names the remedy.
         WorkDirInUseError: when another process holds it; names the process.
     """
 
@@ -49,8 +50,11 @@ class WorkDirLock:
         self._file: TextIO | None = None
 
     def __enter__(self) -> 'WorkDirLock':
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, 'a+', encoding='utf-8')  # noqa: SIM115 - held for the life of the run
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, 'a+', encoding='utf-8')  # noqa: SIM115 - held for the life of the run
+        except OSError as error:
+            raise explain_write(self.path, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

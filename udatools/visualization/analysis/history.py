@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Curves of a training from the files of its stage: mmengine's ``scalars.json`` where a logger writes one, else the log.
+"""Curves of a training from the files of its stage: ``vis_data/scalars.json``, else the log.
 
-``LoggerHook`` with a ``LocalVisBackend`` leaves ``<time>/vis_data/scalars.json``, one JSON object a line. Runs without it still
-have the lines of ``ProgressHook`` in ``<time>/<time>.log``, at its interval and with four digits. A stage that was stopped and
-resumed has several of these folders; where they overlap, the later one counts: it is the one that went on.
+``CurveHook`` leaves one JSON object a line: ``train/source.loss_main``, ``val/mIoU``, ``step``. A stage that goes on takes back
+what came after its checkpoint, so every iteration is there once. A run without that file still has the lines of ``ProgressHook``
+in ``<time>/<time>.log``, at the same interval and with four digits; they alone say how long the stage will be. A stage that was
+stopped and resumed has several of these logs; where they overlap, the later one counts: it is the one that went on.
 """
 
 import json
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from udatools.engine.tracking import FOLDER, SCALARS
 
 __all__ = ['Curve', 'StageHistory', 'read_history']
 
@@ -47,14 +50,16 @@ def read_history(folder: Path) -> StageHistory:
     Returns:
         StageHistory: of all its starts. Lines that are cut off or no numbers are left out, as a running stage has them.
     """
-    found: dict[str, dict[int, float]] = {}
+    logged: list[tuple[int, dict[str, float]]] = []
     history = StageHistory()
     for start in sorted(path for path in folder.glob('*') if path.is_dir()):
-        rows = list(_scalars(start / 'vis_data' / 'scalars.json'))
-        for iteration, planned, values in rows or _progress(start / f'{start.name}.log'):
+        for iteration, planned, values in _progress(start / f'{start.name}.log'):
             history.planned = max(history.planned, planned)
-            for name, value in values.items():
-                found.setdefault(name, {})[iteration] = value
+            logged.append((iteration, values))
+    found: dict[str, dict[int, float]] = {}
+    for iteration, values in list(_scalars(folder / FOLDER / SCALARS)) or logged:
+        for name, value in values.items():
+            found.setdefault(name, {})[iteration] = value
     history.curves = {name: sorted(points.items()) for name, points in found.items()}
     history.done = max((curve[-1][0] for curve in history.curves.values()), default=0)
     return history
@@ -66,19 +71,19 @@ def _lines(path: Path) -> Iterator[str]:
             yield from file
 
 
-def _scalars(path: Path) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """(iteration, 0, values) of mmengine's file."""
+def _scalars(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """(iteration, values) of the file that ``CurveHook`` writes."""
     for line in _lines(path):
         try:
             record = json.loads(line)
         except ValueError:
             continue
-        iteration = record.get('step', record.get('iter')) if isinstance(record, Mapping) else None
+        iteration = record.get('step') if isinstance(record, Mapping) else None
         if not isinstance(iteration, int):
             continue
-        values = {_short(name): value for name, value in record.items() if _is_number(value) and ('.' in name or name == 'mIoU')}
+        values = {short: value for name, value in record.items() if _is_number(value) and (short := _short(name))}
         if values:
-            yield iteration, 0, values
+            yield iteration, values
 
 
 def _progress(path: Path) -> Iterator[tuple[int, int, dict[str, float]]]:
@@ -100,8 +105,13 @@ def _progress(path: Path) -> Iterator[tuple[int, int, dict[str, float]]]:
 
 
 def _short(name: str) -> str:
-    """As ``ProgressHook`` calls it."""
-    return name.replace('.loss_', '.', 1)
+    """As ``ProgressHook`` calls a loss or a watched value, ``mIoU``, or nothing: rates and times are no curves of the page."""
+    if name == 'val/mIoU':
+        return 'mIoU'
+    part, _, short = name.partition('/')
+    if part != 'train' or '.' not in short or short.endswith(('.lr', '.base_lr')):
+        return ''
+    return short.replace('.loss_', '.', 1)
 
 
 def _is_number(value: Any) -> bool:

@@ -110,7 +110,7 @@ def learning(methods: Sequence[Method]) -> str:
     marks = _marks(methods)
     wide, narrow = (line_chart(lines, 'iterations', 'mIoU, %', marks=marks, dots=True, percent=True, width=width, height=height)
                     for width, height in ((WIDE, 360), (NARROW, 280)))
-    note = 'After every evaluated stage, over the iterations of all stages so far.'
+    note = 'Of every model that was validated, over the iterations of all stages so far.'
     note += _seed_note(methods, ' Points are means over the seeds, the strokes through them go from the worst to the best.')
     return section('Learning curve', legend(lines) + figure(wide, narrow), note)
 
