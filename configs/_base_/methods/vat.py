@@ -11,7 +11,8 @@ model = dict(objectives='{cfg:vat.objectives}')
 vat = dict(
     segmentation_weight=2.0,  # Eq. 9 sums over the two frames of a clip, SegmentationCE takes their mean
     tube=dict(weight=1.0, mode='tube', reduction='sum'),
-    gan='bce',  # Eq. 8; IAST has 'ls' with adv_weights.main=0.05
+    gan='bce',  # Eq. 8; IAST has 'ls'
     objectives=[_source, _tube, _adversarial],
 )
+adv_weights = dict(main=0.05)  # lambda_V of Eq. 9 is not given; that of IAST, whose framework the paper builds on
 stages = [_base_._source_stage, _base_._warmup_stage]
