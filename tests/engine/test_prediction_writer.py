@@ -301,7 +301,7 @@ def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, monkeypatch):
         tracemalloc.stop()
         assert done.predicted == count
     assert len(written) == 2 * (8 + 16 + 128)
-    assert peaks[128] - peaks[16] < 3  # frames; all of them would be 112 more
+    assert peaks[128] - peaks[16] < 16  # frames; all of them would be 112 more, a busy machine lets go of some a moment later
     capture = cv2.VideoCapture(str(tmp_path / '128' / 'overlay.mp4'))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 128
 
