@@ -82,12 +82,13 @@ def run(args: argparse.Namespace) -> int:
     settings = dict(type=args.estimator, **args.estimator_options)
     estimator = None if args.check else FLOW_ESTIMATORS.build(dict(settings))
     named_there = args.data.endswith('.py') and args.out is None  # folder and suffix of the files are those of the config
+    for out, suffix, _, _ in folders:
+        if estimator is not None and named_there and suffix != '.png':
+            raise ValueError(f'{args.data} reads {suffix} files from {out}, but this tool writes KITTI PNGs; take the suffix out '
+                             'of its flow, or put files of another tool there')
     reports = {}
     for out, suffix, keys, pairs in folders:
         if estimator is not None:
-            if named_there and suffix != '.png':
-                raise ValueError(f'{args.data} reads {suffix} files from {out}, but this tool writes KITTI PNGs; take the suffix '
-                                 'out of its flow, or put files of another tool there')
             with sole_writer(out, LEFTOVERS):
                 on_main(partial(claim_flow, out, dict(estimator=settings, precision=args.precision)))
                 done = compute_flow(pairs, estimator, out, batch_size=args.batch_size, precision=args.precision)

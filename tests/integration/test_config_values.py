@@ -89,6 +89,22 @@ def test_vst_is_equation_13_and_small_networks_keep_equation_9_on(repo_root):
     assert list(objectives(images)) == ['source', 'adversarial', *eq13]  # without tube matching
 
 
+@pytest.mark.parametrize('name', ['iat', 'iat_single_dice', 'iat_tube', 'vat', 'vat_vst'])
+@pytest.mark.parametrize('pair', ['viper2csvps', 'minidrive_video'])
+def test_every_row_of_vat_has_the_adversarial_weight_of_iast(repo_root, name, pair):
+    cfg = resolve_references(build_config(repo_root / f'configs/video_da/{name}_{pair}.py'))
+    weights = {item['name']: item.get('weights', item.get('weight')) for item in cfg.vat.objectives}
+    iast = resolve_references(build_config(repo_root / f'configs/video_da/iast_{pair}.py'))
+    assert weights.pop('adversarial') == iast.adv_weights == dict(main=0.05)
+    assert weights.pop('tube', 1.0) == 1.0 and list(weights) == ['source']
+
+
+def test_the_clip_of_camvid_is_several_instances(repo_root):
+    cfg = last_stage(repo_root / 'configs/video_da/vat_vst_carla2camvid_video.py')
+    hook, = (hook for hook in cfg.custom_hooks if hook.type == 'PseudoLabelHook')
+    assert hook.policy.type == 'ClipAdaptivePolicy' and hook.policy.clip_length * 5 == len(cfg.target_images.indices) == 50
+
+
 def test_the_clip_of_camvid_is_scored_where_nothing_was_adapted(repo_root):
     cfg = resolve_references(build_config(repo_root / 'configs/video_da/vat_vst_carla2camvid_video.py'))
     adapted, scored = cfg.target_train.dataset.indices, cfg.val_dataloader.dataset.indices

@@ -179,7 +179,7 @@ def test_predictions_may_have_other_train_ids(release, tool, tmp_path, capsys):
     semantic(tmp_path / 'labels', classes)
     semantic(tmp_path / 'out' / 'ids', other['classes'])
     expected = score_files(tmp_path / 'truth', tmp_path / 'labels', semantic=True, protocol=protocol).stats
-    (tmp_path / 'out' / 'predictions.json').write_text('{"input": "no classes"}')
+    (tmp_path / 'out' / 'predictions.json').write_text('{"classes": 15}')  # of some other tool
     for options in (dict(pred_classes=other), {}):
         found = score_files(tmp_path / 'truth', tmp_path / 'out' / 'ids', semantic=True, protocol=protocol, **options).stats
         assert np.array_equal(found.tp, expected.tp) and np.array_equal(found.iou, expected.iou) and found.tp.sum() > 0

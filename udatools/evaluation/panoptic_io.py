@@ -48,8 +48,7 @@ def clip_of_name(name: str, pattern: re.Pattern[str] | None = None) -> tuple[str
         >>> clip_of_name('0005_0025_frankfurt_000000_001736_newImg8bit.png')
         ('0005', 1736)
     """
-    stem = re.sub(r'\.(png|jpe?g)$', '', name, flags=re.IGNORECASE)
-    folder, _, last = stem.rpartition('/')
+    stem, folder, last = _split(name)
     for one in (pattern, ) if pattern else (*_RELEASE_NAMES, _ANY_NAME):
         match = one.fullmatch(stem if pattern else last)
         if match is not None and match['frame'].isdigit():
@@ -57,6 +56,13 @@ def clip_of_name(name: str, pattern: re.Pattern[str] | None = None) -> tuple[str
             return clip if pattern else '/'.join(part for part in (folder, clip) if part), int(match['frame'])
     raise ValueError(f'the name {name!r} does not tell clip and frame; expected names such as clip/00012.png, clip_00012.png or '
                      'those of Cityscapes-VPS, or say how with --clip-pattern "(?P<clip>...)_(?P<frame>[0-9]+)"')
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """The name without suffix, its folder, and its last part."""
+    stem = re.sub(r'\.(png|jpe?g)$', '', name, flags=re.IGNORECASE)
+    folder, _, last = stem.rpartition('/')
+    return stem, folder, last
 
 
 def clips_of_names(names: Iterable[str]) -> list[str]:
@@ -68,7 +74,7 @@ def clips_of_names(names: Iterable[str]) -> list[str]:
     """
     clips: dict[str, None] = {}
     for name in names:
-        folder, _, last = re.sub(r'\.(png|jpe?g)$', '', name, flags=re.IGNORECASE).rpartition('/')
+        _, folder, last = _split(name)
         match = next(filter(None, (one.fullmatch(last) for one in _RELEASE_NAMES)), None)
         clips['/'.join(part for part in (folder, match and match['clip']) if part)] = None
     return list(clips)

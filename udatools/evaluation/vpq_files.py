@@ -147,6 +147,8 @@ def _classes_of_predictions(folder: Path, default: Sequence[str], given: Sequenc
             written = json.loads(claim.read_text(encoding='utf-8'))['classes']
         except (OSError, ValueError, TypeError, KeyError):
             continue
+        if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
+            continue  # of some other tool
         if given is not None and list(given) != list(written):
             raise ValueError(f'{claim} says that the train ids of {folder} are {", ".join(written)}, but --pred-classes '
                              f'{", ".join(given)}; leave --pred-classes out')

@@ -36,7 +36,8 @@ class ClipAdaptivePolicy(InstanceAdaptivePolicy):
 
     instance = 'clip'
 
-    def __init__(self, alpha: float | Sequence[float] = 0.2, *, clip_length: int = 30, **others: Any) -> None:
+    def __init__(self, alpha: float | Sequence[float] = 0.2, *, clip_length: int = InstanceAdaptivePolicy.clip_length,
+                 **others: Any) -> None:
         super().__init__(alpha, **others)
         if clip_length < 1:
             raise ValueError(f'clip_length is {clip_length}; expected 1 frame or more')
