@@ -187,6 +187,7 @@ def test_a_long_recording_is_cut_into_instances_of_about_one_length():
     assert [len(piece) for piece in group_clips(positions, 1).values()] == [1] * 7
     with pytest.raises(ValueError, match='clip_length is 0; expected 1 frame or more'):
         ClipAdaptivePolicy(clip_length=0)
+    assert ClipAdaptivePolicy(clip_length=10).settings() != ClipAdaptivePolicy().settings()  # other labels: made anew on a resume
 
 
 def test_a_set_that_is_no_video_is_named():
