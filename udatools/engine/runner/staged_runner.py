@@ -26,6 +26,7 @@ from udatools.engine.tracking import chosen_trackers, stage_visualizer
 from udatools.evaluation.model_selection import format_selection
 from udatools.ops.digests import json_digest
 from udatools.registry import RUNNERS
+from udatools.utils.rng import derive_seed
 
 from .checkpoints import CheckpointError, list_checkpoints, newest_readable, read_checkpoint
 from .distributed import cpu_model_wrapper, init_distributed, on_main
@@ -212,6 +213,9 @@ class StagedRunner:
         cfg.load_from, cfg.resume = None, False
         # Never mmengine's random seed, which a resumed run would not repeat.
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=self.seed)
+        if stage.round:
+            # The run's seed would show every round the same images in the same crops, those that the first stage began with.
+            cfg.train_dataloader.sampler.setdefault('seed', derive_seed(self.seed, stage.name))
         title = f'[{stage.index + 1}/{len(self.stages)}] {stage.name}'
         cfg.custom_hooks = [
             dict(type='IterationSeedHook', seed=self.seed, tag=stage.name),
