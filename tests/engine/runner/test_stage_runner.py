@@ -34,8 +34,8 @@ def test_every_round_draws_data_of_its_own(tmp_path):
 
     def sampler_seeds(sampler, seed=3):
         rounds = dict(repeat=2, steps=[dict(name='main'), dict(name='second_phase')])
-        cfg = Config(dict(work_dir=str(tmp_path), model=dict(type='x'), randomness=dict(seed=seed), stages=[dict(name='warmup'), rounds],
-                          train_dataloader=dict(sampler=sampler)))
+        cfg = Config(dict(work_dir=str(tmp_path), model=dict(type='x'), randomness=dict(seed=seed),
+                          stages=[dict(name='warmup'), rounds], train_dataloader=dict(sampler=sampler)))
         runner = StagedRunner(cfg)
         return [runner.stage_config(stage).train_dataloader.sampler.get('seed') for stage in runner.stages]
 
