@@ -177,7 +177,7 @@ def test_work_dir_with_a_run_and_a_changed_config(train, config, tmp_path):
 
 @pytest.mark.parametrize('part', ['pseudo_labels/round_1/labels', 'requests/round_1/masks', 'labels'])
 def test_full_disk_while_labels_are_written(part, train, config, tmp_path, monkeypatch):
-    cfg = config('labor/spl_minidrive', iterations=1, items=6)  # so that two are asked about, whatever the first weights
+    cfg = config('labor/spl_minidrive', iterations=3, items=6)  # so that two are asked about, whatever the first weights
     cfg.stages[-1].repeat = cfg.labor.rounds = 1
     fsync, done = os.fsync, []
 

@@ -74,6 +74,7 @@ def test_a_person_answers_a_round_and_the_model_improves(open_page, config, shel
             value = int(truth[key][y, x])
             answered.add(press_point(page, 'Space' if value == 255 else keys[value]))
         saved(page)
+        page.close()  # it would go on asking for the answers of others, of a server that is gone
     finally:
         served.terminate()
         said = served.communicate(timeout=30)[0]
