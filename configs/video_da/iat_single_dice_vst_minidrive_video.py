@@ -1,4 +1,4 @@
 # Table 5, (3): VST on image adversarial training with dice of single frames.
-_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vst_on_vat.py',
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vst_with_source.py',
           '../_base_/schedules/minidrive_rounds.py', '../_base_/default_runtime.py']
 vat = dict(tube=dict(mode='single'))

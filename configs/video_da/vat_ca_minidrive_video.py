@@ -1,5 +1,5 @@
 # Table 4, clip-adaptive pseudo-labels on top of VAT.
-_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vst_on_vat.py',
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vst_with_source.py',
           '../_base_/schedules/minidrive_rounds.py', '../_base_/default_runtime.py']
 discriminator = dict(type='SequenceDiscriminator')
 self_training = dict(objectives='{cfg:_cross_entropy}')

@@ -1,4 +1,4 @@
 # VAT, then VST: the whole method, all in one run.
-_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vst_on_vat.py',
+_base_ = ['../_base_/models/deeplabv2_tiny.py', '../_base_/datasets/minidrive_video.py', '../_base_/methods/vst_with_source.py',
           '../_base_/schedules/minidrive_rounds.py', '../_base_/default_runtime.py']
 discriminator = dict(type='SequenceDiscriminator')

@@ -12,7 +12,7 @@ self_training = dict(
              normalisation='pixels_classes', loss_weight=6.0),
     ])
 vst = dict(
-    source=None, kept=[],  # Eq. 13 is the target's alone; vst_on_vat.py keeps Eq. 9 on
+    source=None, kept=[],  # Eq. 13 is the target's alone; vst_with_source.py adds the source
     aggregation=dict(  # Eq. 10; None: single frames
         flow=dict(type='PrecomputedFlow', root='{cfg:target_flow.root}'), offsets=(-1, 1), threshold=0.7),
     refinement=dict(type='TemporalConsensus', mode='cut_out', threshold=0.7),  # Eq. 12; None: labels as they are
