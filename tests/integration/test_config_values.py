@@ -77,16 +77,14 @@ def objectives(cfg):
     return {item['name']: item.get('loss_weight') for item in cfg.model.objectives}
 
 
-def test_vst_is_equation_13_and_small_networks_keep_equation_9_on(repo_root):
+def test_vst_is_equation_13_and_small_networks_keep_the_source_on(repo_root):
     eq13 = dict(target=2.0, kld=0.2, entropy=6.0)  # IAST's 1, 0.1 and 3, summed over the two frames of a clip
     paper = last_stage(repo_root / 'configs/video_da/vat_vst_viper2csvps.py')
     assert objectives(paper) == eq13 and paper.train_dataloader.dataset.source is None
     for name in ('vat_vst_minidrive_video', 'vat_vst_carla2camvid_video'):
         small = last_stage(repo_root / 'configs' / 'video_da' / f'{name}.py')
-        assert objectives(small) == dict(source=2.0, tube=None, adversarial=None, **eq13)
+        assert objectives(small) == dict(source=2.0, **eq13)
         assert small.train_dataloader.dataset.source.type == 'ClipDataset'
-    images = last_stage(repo_root / 'configs/video_da/iat_vst_minidrive_video.py')
-    assert list(objectives(images)) == ['source', 'adversarial', *eq13]  # without tube matching
 
 
 @pytest.mark.parametrize('name', ['iat', 'iat_single_dice', 'iat_tube', 'vat', 'vat_vst'])
