@@ -99,8 +99,9 @@ def test_ltir_and_sim_go_on_from_the_first_step(name, rounds, last, tmp_path):
 @pytest.mark.parametrize('name', ['pceda_gta2cs', 'pceda_minidrive'])
 def test_the_prior_is_trained_ahead_and_on(name, tmp_path):
     ahead, adapt = stages_of(name, tmp_path).values()
-    assert objectives(ahead) == ['source', 'prior'] and ahead.model.objectives[1].weight == 0
-    assert objectives(adapt) == ['source', 'adversarial', 'prior'] and adapt.model.objectives[2].weight > 0
+    assert objectives(ahead) == objectives(adapt) == ['source', 'adversarial', 'prior']
+    assert [cfg.model.objectives[2].weight for cfg in (ahead, adapt)] == [0, 1]
+    assert ahead.model.get('teacher') is None and adapt.model.teacher == dict(momentum=1.0)  # that of the stage ahead
     assert adapt.start_from == str(tmp_path / 'prior.pth')
     settings = [dict(cfg.model.objectives[-1], weight=None) for cfg in (ahead, adapt)]
     assert settings[0] == settings[1]  # or the weights would not fit

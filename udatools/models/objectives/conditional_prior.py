@@ -3,9 +3,9 @@
 
 A conditional prior network (after Yang and Soatto, ECCV 2018) squeezes a segmentation through a narrow bottleneck and
 reconstructs it with the image in view: what the image makes likely survives, what it does not is lost. It is trained on source
-labels whose classes are permuted at random, so that it learns shapes and not which class is common; on the target, what it cannot
-reconstruct of a prediction is a loss. Ours: a small network at a fraction of the resolution that is trained beside the segmentor,
-by the discriminator's optimiser, where the paper trains a U-Net ahead and freezes it.
+labels whose classes are permuted at random, so that it learns shapes and not which class is common; on the target, its
+reconstruction of a prediction is the prediction's pseudo-label. Ours: a small network that is trained beside the segmentor, by
+the discriminator's optimiser, where the authors train a U-Net ahead and freeze it.
 """
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from torch import Tensor
 from udatools.ops.losses import segmentation_cross_entropy
 from udatools.registry import OBJECTIVES
 
-from .base import Objective, call_frozen
+from .base import Objective
 
 if TYPE_CHECKING:
     from udatools.models.segmentors import UDABatch, UDASegmentor
@@ -70,16 +70,19 @@ def _resized(maps: Tensor, like: Tensor) -> Tensor:
 
 @OBJECTIVES.register_module()
 class ConditionalPrior(Objective):
-    r"""Trains a conditional prior h on source labels, and asks target predictions p to be what it reconstructs.
+    r"""Trains a conditional prior h on source labels, and labels target predictions p with what it makes of them.
 
-    .. math:: L = w \cdot \frac{1}{|x|} \sum_{i \in x} -\sum_c p_c \log h_c(p, x)
+    .. math:: \hat y = \arg\max_c h_c(\text{onehot}(\arg\max p), x), \qquad
+              L = w \cdot \frac{1}{|x|} \sum_{i \in x} -\log p_{i, \hat y_i}
 
-    on the target; gradients reach the segmentor through both p, never h's weights.
+    on the target, for every pixel; no gradient passes through the labels. p of the labels is the prediction of the model's
+    teacher where it has one, or that of the segmentor. Without a teacher each correction is learned and corrected again: what h
+    gives back a little smaller, thin things, shrinks until it is gone.
 
     Args:
-        num_classes (int): of the segmentor.
+        num_classes (int): C.
         weight (float): w, of the target's term; 0 trains the prior alone (a stage ahead).
-        stride (int): labels, predictions and images are averaged over squares of this many pixels first.
+        stride (int): the prior sees segmentations and images averaged over squares of this many pixels.
         channels (Sequence[int]): of the prior's encoders and decoder, see :class:`ConditionalPriorNetwork`.
         bottleneck (int): channels of its bottleneck.
         head (str): whose prediction.
@@ -88,7 +91,7 @@ class ConditionalPrior(Objective):
         ValueError: for a weight below 0, a stride below 1 or no channels; in training for a source without labels.
     """
 
-    def __init__(self, num_classes: int, *, weight: float, stride: int = 4, channels: Sequence[int] = (32, 64, 128),
+    def __init__(self, num_classes: int, *, weight: float, stride: int = 1, channels: Sequence[int] = (32, 64, 128),
                  bottleneck: int = 16, head: str = 'main') -> None:
         super().__init__()
         if weight < 0 or stride < 1 or not channels:
@@ -102,7 +105,11 @@ class ConditionalPrior(Objective):
         return {'discriminator': nn.ModuleDict({'prior': self.prior})}
 
     def forward(self, batch: 'UDABatch', model: 'UDASegmentor') -> dict[str, Tensor]:
-        """``loss_fit`` trains the prior, ``loss_prior`` the segmentor; ``prior_accuracy`` of the reconstructed source labels."""
+        """``loss_fit`` trains the prior, ``loss_prior`` the segmentor.
+
+        ``prior_accuracy``: portion of source labels that the prior gives back; ``changed``: of target pixels whose class it
+        changes.
+        """
         source = batch.domain('source', needed_by='ConditionalPrior')
         if source.label is None:
             raise ValueError('ConditionalPrior learns from labels of the source; use a labelled dataset')
@@ -110,22 +117,34 @@ class ConditionalPrior(Objective):
         if self.weight == 0:
             return outputs
         target = batch.domain('target', needed_by='ConditionalPrior')
-        prob = self._pooled(target.logits[self.head].float().softmax(1))
-        reconstruction = call_frozen(self.prior, prob, self._pooled(target.inputs))
-        energy = -(prob * reconstruction.float().log_softmax(1)).sum(1)
-        return outputs | {'loss_prior': self.weight * energy.mean()}
+        logits = target.logits[self.head]
+        predicted = (logits.detach() if target.teacher_prob is None else target.teacher_prob).argmax(1)
+        with torch.no_grad():
+            label = self.reconstruct(predicted, target.inputs).argmax(1)
+        return outputs | {'loss_prior': self.weight * segmentation_cross_entropy(logits, label),
+                          'changed': (label != predicted).float().mean()}
+
+    def reconstruct(self, label: Tensor, inputs: Tensor) -> Tensor:
+        """What the prior makes of a segmentation.
+
+        Args:
+            label (Tensor): int64, (B, H, W), 0..C-1, 255 = not known.
+            inputs (Tensor): float, (B, 3, H, W), normalised images.
+
+        Returns:
+            Tensor: float, (B, C, H, W), logits.
+        """
+        classes = F.one_hot(label.masked_fill(label == 255, self.num_classes), self.num_classes + 1)[..., :self.num_classes]
+        logits = self.prior(self._pooled(classes.movedim(-1, 1).to(inputs.dtype)), self._pooled(inputs))
+        return _resized(logits, inputs)
 
     def _pooled(self, maps: Tensor) -> Tensor:
         return F.avg_pool2d(maps, self.stride, ceil_mode=True)
 
     def _fit(self, inputs: Tensor, label: Tensor) -> dict[str, Tensor]:
-        permuted = torch.randperm(self.num_classes).to(label.device)  # of classes, another one in each step
         known = label != 255
-        label = torch.where(known, permuted[label.masked_fill(~known, 0)], label)
-        shares = self._pooled(F.one_hot(label.masked_fill(~known, self.num_classes), self.num_classes + 1)
-                              .movedim(-1, 1)[:, :self.num_classes].to(inputs.dtype))
-        labelled, main = shares.max(1)
-        main = main.masked_fill(labelled < 0.5, 255)  # squares that one class fills half of
-        logits = self.prior(shares, self._pooled(inputs))
-        correct = (logits.detach().argmax(1) == main).sum() / (main != 255).sum().clamp_min(1)
-        return {'loss_fit': segmentation_cross_entropy(logits, main), 'prior_accuracy': correct.float()}
+        permuted = torch.rand(len(label), self.num_classes).argsort(1).to(label.device)  # of classes, of each image its own
+        label = torch.where(known, permuted.gather(1, label.masked_fill(~known, 0).flatten(1)).view_as(label), label)
+        logits = self.reconstruct(label, inputs)
+        correct = (logits.detach().argmax(1) == label).sum() / known.sum().clamp_min(1)
+        return {'loss_fit': segmentation_cross_entropy(logits, label), 'prior_accuracy': correct.float()}
